@@ -1,0 +1,2 @@
+//! The program `minkang`.
+fn main() {}

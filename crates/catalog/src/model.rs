@@ -1,0 +1,442 @@
+//! The compiled form of the definitions: what the engines (store, intake, browser, forms) read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::codes::CodeTables;
+
+/// Everything under `catalog/`, compiled and cross-checked.
+#[derive(Debug)]
+pub struct Catalog {
+    /// Data sets in the order of their file names; a data set's position is its [`Dataset::number`] only by definition, not by order.
+    pub datasets: Vec<Arc<Dataset>>,
+    /// From code and every alias (upper-cased) to the position in `datasets`.
+    pub by_code: HashMap<String, usize>,
+    /// The shipped code tables; complete national tables are laid over them from the database.
+    pub tables: CodeTables,
+    /// Role templates.
+    pub roles: Vec<Role>,
+    /// How the total quality score is made of its four parts.
+    pub quality: QualityWeights,
+}
+
+impl Catalog {
+    /// The data set with this code or alias (case does not matter).
+    pub fn dataset(&self, code: &str) -> Option<&Arc<Dataset>> {
+        self.by_code.get(code).or_else(|| self.by_code.get(&code.to_uppercase())).map(|i| &self.datasets[*i])
+    }
+    /// The data set with this number.
+    pub fn dataset_by_number(&self, number: i16) -> Option<&Arc<Dataset>> {
+        self.datasets.iter().find(|d| d.number == number)
+    }
+}
+
+/// One data set (数据集): a table that institutions upload.
+#[derive(Debug)]
+pub struct Dataset {
+    /// Stable number stored in index entries and receipts; never reused.
+    pub number: i16,
+    /// Stable code, e.g. `outpatient_visit`; also the name of its fact table with `fact_` before it.
+    pub code: String,
+    /// Chinese name.
+    pub name: String,
+    /// Other names by which it is uploaded, e.g. `TB_YL_MZ_Medical_Record`.
+    pub aliases: Vec<String>,
+    /// The standard it follows.
+    pub standard: String,
+    /// Its group in menus, e.g. `医疗服务`.
+    pub group: String,
+    /// What it is, one sentence in Chinese.
+    pub description: String,
+    /// Its fields, in order. Positions in this vector are how everything else refers to fields.
+    pub fields: Vec<Field>,
+    /// Positions of the fields of the business key; with the institution they identify a row. Always required.
+    pub key: Vec<usize>,
+    /// Position of the time of occurrence, required; `date` or `datetime`.
+    pub occurred: usize,
+    /// Whose row it is; `None` for data sets without a person.
+    pub person: Option<PersonFields>,
+    /// Position of the mark 0 new / 1 correction / 2 withdrawal (修改标志), if the data set has one.
+    pub revision: Option<usize>,
+    /// The parent that each row belongs to, if any.
+    pub parent: Option<Parent>,
+    /// All rules, implicit ones (type, required, length, code) and written ones; a rule's position is its number.
+    pub rules: Vec<Rule>,
+    /// How the record browser shows it; `None` keeps it out of the record.
+    pub record: Option<RecordView>,
+    /// What monitoring expects.
+    pub expect: Expectation,
+}
+
+impl Dataset {
+    /// The name of its fact table.
+    pub fn table(&self) -> String {
+        format!("fact_{}", self.code)
+    }
+    /// The position of a field by its name.
+    pub fn field(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|f| f.name == name)
+    }
+}
+
+/// One field of a data set.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Column name, `snake_case`.
+    pub name: String,
+    /// Chinese name.
+    pub title: String,
+    /// Data-element identifier (WS/T 363), e.g. `DE02.01.039.00`; empty if the standard has none.
+    pub element: String,
+    /// Its type.
+    pub kind: FieldKind,
+    /// Whether every row must carry it.
+    pub required: bool,
+    /// Unit shown beside numbers, e.g. `mmHg`; empty if none.
+    pub unit: String,
+    /// Other headings accepted, compared without regard to case.
+    pub aliases: Vec<String>,
+    /// How sensitive it is.
+    pub sensitivity: Sensitivity,
+}
+
+/// The type of a field and of its database column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FieldKind {
+    /// `text`, at most `max` characters.
+    Text {
+        /// Greatest length in characters.
+        max: u32,
+    },
+    /// `text`, a code out of a table.
+    Code {
+        /// Identifier of the code table.
+        table: String,
+        /// Greatest length in characters.
+        max: u32,
+    },
+    /// `bigint`.
+    Integer,
+    /// `numeric`.
+    Decimal {
+        /// Digits after the point.
+        scale: u32,
+    },
+    /// `date`.
+    Date,
+    /// `timestamp` without zone, China's wall-clock time.
+    DateTime,
+    /// `boolean`.
+    Boolean,
+}
+
+/// How sensitive a field is (masking, encryption, de-identification).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sensitivity {
+    /// No restriction beyond the record's own.
+    #[default]
+    Ordinary,
+    /// Identifies the person: name, phone, address, credentials; masked on screens.
+    Identifying,
+    /// Shown only with a special right: HIV, psychiatric, abortion, genetic …
+    Restricted,
+}
+
+/// Which fields say whose row it is. Positions in [`Dataset::fields`].
+#[derive(Debug, Clone, Default)]
+pub struct PersonFields {
+    /// The institution's own number of the patient (患者编号): required.
+    pub local_no: usize,
+    /// Name.
+    pub name: Option<usize>,
+    /// Sex (GB/T 2261.1).
+    pub sex: Option<usize>,
+    /// Date of birth.
+    pub birth_date: Option<usize>,
+    /// Kind of credential (WS/T 364 CV02.01.101; `01` is the citizen identity card).
+    pub credential_kind: Option<usize>,
+    /// Number of that credential.
+    pub credential_no: Option<usize>,
+    /// Number of the card presented (health card, insurance card …).
+    pub card_no: Option<usize>,
+    /// Telephone.
+    pub phone: Option<usize>,
+    /// Address text.
+    pub address: Option<usize>,
+    /// 12-digit division code of the present address.
+    pub region: Option<usize>,
+    /// ABO blood group code.
+    pub blood_abo: Option<usize>,
+    /// Rh blood group code.
+    pub blood_rh: Option<usize>,
+    /// Whether this data set *is* the registration of patients: its values outrank those of other data sets.
+    pub registration: bool,
+}
+
+/// A row's parent: the visit of a prescription, the report of a laboratory result.
+#[derive(Debug, Clone)]
+pub struct Parent {
+    /// Code of the parent data set.
+    pub dataset: String,
+    /// For each key field of the parent, the position of this data set's field that holds it.
+    pub fields: Vec<usize>,
+}
+
+/// The four dimensions of data quality; weights are in [`QualityWeights`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// 完整性
+    Completeness,
+    /// 规范性 (correctness of format and code)
+    Correctness,
+    /// 及时性
+    Timeliness,
+    /// 逻辑性 (within the row and between data sets)
+    Logic,
+}
+
+impl Dimension {
+    /// All four, in the order shown.
+    pub const ALL: [Dimension; 4] =
+        [Dimension::Completeness, Dimension::Correctness, Dimension::Timeliness, Dimension::Logic];
+
+    /// The Chinese name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dimension::Completeness => "完整性",
+            Dimension::Correctness => "规范性",
+            Dimension::Timeliness => "及时性",
+            Dimension::Logic => "逻辑性",
+        }
+    }
+}
+
+/// Weights of the four dimensions in the total, which are parts of 100.
+#[derive(Debug, Clone)]
+pub struct QualityWeights {
+    /// In the order of [`Dimension::ALL`].
+    pub weights: [f64; 4],
+}
+
+/// One rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Stable code within the data set, e.g. `visit_time.not_future`.
+    pub code: String,
+    /// The dimension it counts in.
+    pub dimension: Dimension,
+    /// Its weight within the dimension.
+    pub weight: f64,
+    /// Whether a row that breaks it is rejected, or stored and counted.
+    pub reject: bool,
+    /// The field that issues point to.
+    pub field: Option<usize>,
+    /// What it checks.
+    pub check: Check,
+    /// What is wrong, in Chinese.
+    pub message: String,
+    /// How to mend it, in Chinese.
+    pub hint: String,
+}
+
+/// The closed set of checks. Field positions refer to [`Dataset::fields`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Check {
+    /// The field must have a value.
+    Required,
+    /// The text must be readable as the field's type.
+    Type,
+    /// At most this many characters.
+    Length(u32),
+    /// The code must be in the field's table.
+    InTable,
+    /// Between two numbers, both included.
+    Range {
+        /// Least value.
+        min: Option<f64>,
+        /// Greatest value.
+        max: Option<f64>,
+    },
+    /// Must look like this.
+    Format(Pattern),
+    /// The field must have a value when another has one of these.
+    RequiredIf {
+        /// The other field.
+        other: usize,
+        /// Its values; empty means any value.
+        equals: Vec<String>,
+    },
+    /// At least one of these must have a value.
+    AnyOf(Vec<usize>),
+    /// The first must not be after the second.
+    DateOrder {
+        /// Earlier.
+        earlier: usize,
+        /// Later.
+        later: usize,
+    },
+    /// Not after the time of receipt.
+    NotFuture,
+    /// The total must be the sum of its parts within a tolerance; missing parts count as 0, a row without any part is not checked.
+    SumEquals {
+        /// Parts.
+        parts: Vec<usize>,
+        /// Tolerance.
+        tolerance: f64,
+    },
+    /// The field must be the product of these within a tolerance; not checked when one is missing.
+    ProductEquals {
+        /// Factors.
+        factors: Vec<usize>,
+        /// Tolerance.
+        tolerance: f64,
+    },
+    /// A citizen number with a correct check digit (GB 11643), when the credential kind says it is one.
+    CitizenId {
+        /// The field with the kind of credential, if any.
+        kind: Option<usize>,
+    },
+    /// Sex and birth date agree with the citizen number.
+    AgreesWithCitizenId {
+        /// The credential number.
+        number: usize,
+        /// Sex.
+        sex: Option<usize>,
+        /// Birth date.
+        birth: Option<usize>,
+    },
+    /// Received within so many days of the time of occurrence. Only for the score; never rejects.
+    Timely {
+        /// Days.
+        days: u32,
+    },
+    /// The parent row exists at the same institution. Evaluated set-based after storing.
+    BelongsTo,
+    /// The sum of a field over the child rows equals this field. Evaluated set-based after storing.
+    SumOfChildren {
+        /// Code of the child data set.
+        child: String,
+        /// Name of the summed field there.
+        child_field: String,
+        /// Tolerance.
+        tolerance: f64,
+    },
+}
+
+impl Check {
+    /// Whether it looks beyond the row and is evaluated after storing.
+    pub fn is_cross(&self) -> bool {
+        matches!(self, Check::BelongsTo | Check::SumOfChildren { .. })
+    }
+}
+
+/// Named patterns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pattern {
+    /// Chinese telephone, mobile or fixed.
+    Phone,
+    /// 18-character unified social credit code with check character (GB 32100).
+    CreditCode,
+    /// ICD-10 code with optional local extension.
+    Icd10,
+    /// ICD-9-CM-3 code.
+    Icd9Procedure,
+    /// Digits only.
+    Digits,
+    /// A person's name: no digits, no placeholders such as `不详` or `测试`.
+    PersonName,
+    /// Division code of 6, 9 or 12 digits.
+    Region,
+}
+
+/// How a data set appears in the record browser.
+#[derive(Debug, Clone)]
+pub struct RecordView {
+    /// The tab: `visit`, `laboratory`, `examination`, `medication`, `public_health`, `immunization`, `document`.
+    pub section: String,
+    /// Icon of the Tabler set.
+    pub icon: String,
+    /// Word on the time line, e.g. `门诊`.
+    pub label: String,
+    /// Whether rows get an index entry of their own.
+    pub entry: EntryKind,
+    /// Title of the entry: texts and field positions (codes shown by name).
+    pub title: Vec<TitlePart>,
+    /// Second line of the entry.
+    pub detail: Vec<TitlePart>,
+    /// Field with the department's name.
+    pub department: Option<usize>,
+    /// Field with a disease code (ICD-10) to filter by.
+    pub disease: Option<usize>,
+    /// Field that marks an abnormal result, with the codes that mean abnormal.
+    pub abnormal: Option<(usize, Vec<String>)>,
+    /// What the row contributes to the summary: `problem`, `medicine`, `allergy`, `immunization`, `result`, `death`, `none`.
+    pub summary: String,
+    /// Fields shown in the opened event, in order; empty means all that have a value.
+    pub columns: Vec<usize>,
+}
+
+/// Whether and how a row is indexed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// An event on the time line.
+    Timeline,
+    /// Indexed for the summary (problems, medicines, allergies) but no event of its own.
+    Summary,
+    /// A part (item, result) that is shown inside its parent's event and found through the fact table.
+    Part,
+}
+
+/// A piece of a title template such as `{department_name} {diagnosis_name}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TitlePart {
+    /// Literal text.
+    Text(String),
+    /// A field's value (a code by its name).
+    Field(usize),
+}
+
+/// What monitoring expects of a data set.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// Whether an institution of a class that sends it is expected to send it every day.
+    pub daily: bool,
+    /// Classes of institutions that send it: `hospital`, `township`, `village`, `maternal_child`, `cdc`; empty means all.
+    pub senders: Vec<String>,
+}
+
+/// A role template.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Stable code, e.g. `township_doctor`.
+    pub code: String,
+    /// Chinese title.
+    pub name: String,
+    /// What the post does.
+    pub description: String,
+    /// Whether it may see clinical content; kept as a check against `grants`.
+    pub grants: Vec<RoleGrant>,
+}
+
+/// One right of a role template; the span is resolved against the holder's institution and division.
+#[derive(Debug, Clone, Copy)]
+pub struct RoleGrant {
+    /// Line.
+    pub line: kernel::Line,
+    /// Act.
+    pub act: kernel::Act,
+    /// How far.
+    pub span: RoleSpan,
+}
+
+/// The span of a role's right, relative to its holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleSpan {
+    /// The holder's own institution.
+    Institution,
+    /// The division of the holder's account (a county for a county administrator).
+    Region,
+    /// The city that the holder's division lies in.
+    City,
+}

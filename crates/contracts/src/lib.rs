@@ -1,0 +1,156 @@
+//! What contexts may know of each other: small ports, implemented by one context and wired in `app`.
+//!
+//! A port that writes takes the caller's open transaction, so that what two contexts do together is atomic.
+
+use std::sync::Arc;
+
+use catalog::{Dataset, Value};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use futures::future::BoxFuture;
+use kernel::access::InstitutionId;
+use kernel::{RegionCode, Result};
+use store::Tx;
+
+/// An institution as other contexts know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstitutionCard {
+    /// Identifier.
+    pub id: InstitutionId,
+    /// Upload code (unified social credit code).
+    pub code: String,
+    /// Full name.
+    pub name: String,
+    /// Short name for lists.
+    pub short_name: String,
+    /// `hospital`, `township`, `village`, `maternal_child`, `cdc`.
+    pub sender_class: String,
+    /// Division.
+    pub region: RegionCode,
+    /// Whether it is part of a demonstration city.
+    pub invented: bool,
+}
+
+/// Read port of `directory`: institutions, served from memory.
+pub trait Institutions: Send + Sync + 'static {
+    /// By identifier.
+    fn by_id(&self, id: InstitutionId) -> Option<Arc<InstitutionCard>>;
+    /// By upload code or any other identifier.
+    fn by_code(&self, code: &str) -> Option<Arc<InstitutionCard>>;
+    /// All of them, ordered by division then name.
+    fn all(&self) -> Arc<Vec<Arc<InstitutionCard>>>;
+    /// The name of a division, e.g. `信阳市平桥区`; the code itself where it is unknown.
+    fn region_name(&self, code: &RegionCode) -> String;
+    /// Creates or updates an institution; its identifier.
+    fn register<'a>(&'a self, card: NewInstitution) -> BoxFuture<'a, Result<InstitutionId>>;
+}
+
+/// What is needed to register an institution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewInstitution {
+    /// Upload code.
+    pub code: String,
+    /// Full name.
+    pub name: String,
+    /// WS 218 class.
+    pub class: String,
+    /// What it is expected to send.
+    pub sender_class: String,
+    /// Division.
+    pub region: RegionCode,
+    /// Whether it is part of a demonstration city.
+    pub invented: bool,
+}
+
+/// The code tables in force: shipped ones with the operator's editions laid over them.
+pub trait Terminology: Send + Sync + 'static {
+    /// A snapshot; taking it is cheap.
+    fn tables(&self) -> Arc<catalog::CodeTables>;
+}
+
+/// What a row says about whose it is. Empty text and `None` mean that it does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Demographics {
+    /// The institution's own number of the patient.
+    pub local_no: String,
+    /// Name.
+    pub name: String,
+    /// Sex code (GB/T 2261.1).
+    pub sex: String,
+    /// Date of birth.
+    pub birth_date: Option<NaiveDate>,
+    /// Kind of credential.
+    pub credential_kind: String,
+    /// Its number.
+    pub credential_no: String,
+    /// Card number.
+    pub card_no: String,
+    /// Telephone.
+    pub phone: String,
+    /// Address.
+    pub address: String,
+    /// 12-digit division code, or empty.
+    pub region: String,
+    /// ABO blood group.
+    pub blood_abo: String,
+    /// Rh blood group.
+    pub blood_rh: String,
+    /// Whether this is a registration proper, whose values outrank those named beside other facts.
+    pub registration: bool,
+}
+
+/// Port of `person`: finds or makes the identity record of each row and links it to a person.
+///
+/// This is the seam behind which the real matcher will stand.
+pub trait Linker: Send + Sync + 'static {
+    /// For each of `rows` (all of one institution, in any order, local numbers may repeat) the identity record's
+    /// identifier. Safe to repeat; two calls at once for the same new patient give one person.
+    fn link<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        institution: InstitutionId,
+        rows: &'a [Demographics],
+        batch: i64,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Vec<i64>>>
+    where
+        'c: 'a;
+}
+
+/// A fact as it was stored, for the index of the record.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredFact<'a> {
+    /// Identifier of the fact.
+    pub fact_id: i64,
+    /// Whose it is.
+    pub identity_id: i64,
+    /// When it happened.
+    pub occurred_at: NaiveDateTime,
+    /// Values in the order of the data set's fields.
+    pub values: &'a [Value],
+}
+
+/// A fact that was replaced or withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedFact {
+    /// Identifier of the fact.
+    pub fact_id: i64,
+    /// Whose it was before.
+    pub identity_id: i64,
+    /// When it happened, as the earlier version said.
+    pub occurred_at: NaiveDateTime,
+}
+
+/// Port of `record`: keeps the index entries of facts in step with the facts.
+pub trait RecordIndex: Send + Sync + 'static {
+    /// Removes the entries of `ended` and writes those of `stored`, in the same transaction as the facts.
+    fn index<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        dataset: &'a Dataset,
+        institution: InstitutionId,
+        stored: &'a [StoredFact<'a>],
+        ended: &'a [EndedFact],
+    ) -> BoxFuture<'a, Result<()>>
+    where
+        'c: 'a;
+}

@@ -1,0 +1,316 @@
+//! Rights: what a route needs, what a caller holds, and the `Reach` that only the decision can make.
+//!
+//! A route declares a [`Need`] (line and act). A [`Caller`] holds [`Grant`]s, each with a [`Span`]. The pure
+//! [`Caller::decide`] compares the two and makes a [`Reach`]; every store function that returns personal data
+//! takes one. A `Reach` cannot be built in any other way, so a query cannot forget it.
+
+use crate::Id;
+use crate::error::Refusal;
+use crate::region::RegionCode;
+
+/// Marker for account identifiers.
+#[derive(Debug)]
+pub enum Account {}
+/// Identifies an account.
+pub type AccountId = Id<Account>;
+
+/// Marker for institution identifiers.
+#[derive(Debug)]
+pub enum Institution {}
+/// Identifies a registered institution.
+pub type InstitutionId = Id<Institution>;
+
+/// Lines of work (业务条线).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// 行政管理: data quality, statistics, registries. No clinical content.
+    Administration,
+    /// 医疗服务: the clinical record.
+    Medical,
+    /// 疾病控制
+    DiseaseControl,
+    /// 妇幼健康
+    MaternalChild,
+    /// 卫生监督
+    Supervision,
+    /// 应急
+    Emergency,
+    /// 采供血
+    Blood,
+    /// 数据接入: an institution's uploads.
+    Exchange,
+    /// 安全审计
+    Security,
+}
+
+impl Line {
+    /// The Chinese name shown to users.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Line::Administration => "行政管理",
+            Line::Medical => "医疗服务",
+            Line::DiseaseControl => "疾病控制",
+            Line::MaternalChild => "妇幼健康",
+            Line::Supervision => "卫生监督",
+            Line::Emergency => "应急",
+            Line::Blood => "采供血",
+            Line::Exchange => "数据接入",
+            Line::Security => "安全审计",
+        }
+    }
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Look at.
+    Read,
+    /// Add, correct or withdraw.
+    Write,
+    /// Take out of the platform.
+    Export,
+    /// Configure, open and close accounts.
+    Manage,
+}
+
+impl Act {
+    /// The Chinese name shown to users.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Act::Read => "查看",
+            Act::Write => "提交",
+            Act::Export => "导出",
+            Act::Manage => "管理",
+        }
+    }
+}
+
+/// What a route needs of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Need {
+    /// The line of work.
+    pub line: Line,
+    /// The act.
+    pub act: Act,
+}
+
+impl Need {
+    /// A need.
+    pub const fn new(line: Line, act: Act) -> Self {
+        Self { line, act }
+    }
+}
+
+/// How far a right reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Span {
+    /// Everything in a division.
+    Region(RegionCode),
+    /// One institution's own.
+    Institution(InstitutionId),
+}
+
+/// One right of one caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The line of work.
+    pub line: Line,
+    /// The act.
+    pub act: Act,
+    /// How far it reaches.
+    pub span: Span,
+}
+
+/// What sort of caller it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerKind {
+    /// A member of staff who signed in.
+    Staff,
+    /// An institution's machine client.
+    Client,
+    /// A hospital workstation that embeds the record by a signed link.
+    Embedded,
+    /// The program itself, for commands run by the operator.
+    System,
+}
+
+/// Who is calling, as established by the sign-in of this request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// What sort of caller.
+    pub kind: CallerKind,
+    /// The account, for staff.
+    pub account: Option<AccountId>,
+    /// Real name, or the client's name.
+    pub name: String,
+    /// The role's Chinese title at this time.
+    pub role: String,
+    /// The caller's own institution.
+    pub institution: Option<InstitutionId>,
+    /// Its name.
+    pub institution_name: String,
+    /// The division the caller belongs to.
+    pub region: RegionCode,
+    /// Where the request came from.
+    pub address: String,
+    /// What the caller may do.
+    pub grants: Vec<Grant>,
+}
+
+/// Why somebody opens personal data (使用目的).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purpose {
+    /// Stable code: `care`, `emergency`, `consultation`, `public_health`, `quality`, `audit`, `upload`, …
+    pub code: String,
+    /// What the caller wrote.
+    pub note: String,
+}
+
+impl Purpose {
+    /// A purpose without a note.
+    pub fn of(code: &str) -> Self {
+        Self { code: code.to_owned(), note: String::new() }
+    }
+}
+
+/// What the decision allows: regions and institutions of one line and act, for one purpose, by one caller.
+///
+/// Only [`Caller::decide`] makes one.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    caller: Caller,
+    need: Need,
+    spans: Vec<Span>,
+    purpose: Purpose,
+}
+
+/// The spans of a reach in the shape that SQL wants: division prefixes and institution numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Leading digits of the divisions in reach; an empty string reaches all.
+    pub region_prefixes: Vec<String>,
+    /// Institutions in reach.
+    pub institutions: Vec<i64>,
+}
+
+impl Caller {
+    /// Whether the caller holds the right anywhere at all (for menus).
+    pub fn may(&self, need: Need) -> bool {
+        self.grants.iter().any(|g| g.line == need.line && g.act == need.act)
+    }
+
+    /// The access decision. Refuses when no grant covers the need.
+    pub fn decide(&self, need: Need, purpose: Purpose) -> Result<Reach, Refusal> {
+        let spans: Vec<Span> =
+            self.grants.iter().filter(|g| g.line == need.line && g.act == need.act).map(|g| g.span).collect();
+        if spans.is_empty() {
+            return Err(Refusal::forbidden(
+                "access.no_right",
+                format!(
+                    "您的角色“{}”没有“{}·{}”的权限。如工作需要，请联系本单位管理员。",
+                    self.role,
+                    need.line.name(),
+                    need.act.name()
+                ),
+            ));
+        }
+        Ok(Reach { caller: self.clone(), need, spans, purpose })
+    }
+
+    /// The operator at the machine's own console, and the program's background work: reaches everything, is
+    /// recorded as `系统`.
+    pub fn system(name: &str) -> Self {
+        let all = [Line::Administration, Line::Medical, Line::Exchange, Line::Security];
+        let acts = [Act::Read, Act::Write, Act::Export, Act::Manage];
+        Self {
+            kind: CallerKind::System,
+            account: None,
+            name: name.to_owned(),
+            role: "系统".to_owned(),
+            institution: None,
+            institution_name: String::new(),
+            region: RegionCode::NATION,
+            address: "local".to_owned(),
+            grants: all
+                .into_iter()
+                .flat_map(|line| acts.into_iter().map(move |act| (line, act)))
+                .map(|(line, act)| Grant { line, act, span: Span::Region(RegionCode::NATION) })
+                .collect(),
+        }
+    }
+}
+
+impl Reach {
+    /// Who is calling.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+    /// The line and act this reach was made for.
+    pub fn need(&self) -> Need {
+        self.need
+    }
+    /// Why.
+    pub fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+    /// Whether something of this institution, which lies in this division, is in reach.
+    pub fn covers(&self, institution: InstitutionId, region: &RegionCode) -> bool {
+        self.spans.iter().any(|span| match span {
+            Span::Region(code) => code.contains(region),
+            Span::Institution(id) => *id == institution,
+        })
+    }
+    /// Whether a whole division is in reach.
+    pub fn covers_region(&self, region: &RegionCode) -> bool {
+        self.spans.iter().any(|span| matches!(span, Span::Region(code) if code.contains(region)))
+    }
+    /// The spans as SQL parameters.
+    pub fn scope(&self) -> Scope {
+        let mut scope = Scope { region_prefixes: Vec::new(), institutions: Vec::new() };
+        for span in &self.spans {
+            match span {
+                Span::Region(code) => scope.region_prefixes.push(code.prefix().to_owned()),
+                Span::Institution(id) => scope.institutions.push(id.get()),
+            }
+        }
+        scope
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doctor() -> Caller {
+        Caller {
+            kind: CallerKind::Staff,
+            account: Some(Id::new(1)),
+            name: "王医生".into(),
+            role: "乡镇医生".into(),
+            institution: Some(Id::new(7)),
+            institution_name: "某镇卫生院".into(),
+            region: RegionCode::NATION,
+            address: "127.0.0.1".into(),
+            grants: vec![Grant {
+                line: Line::Medical,
+                act: Act::Read,
+                span: Span::Region(RegionCode::parse("4115").unwrap_or(RegionCode::NATION)),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_reach_is_made_only_for_a_right_that_is_held() {
+        let caller = doctor();
+        assert!(caller.decide(Need::new(Line::Medical, Act::Export), Purpose::of("care")).is_err());
+        assert!(caller.decide(Need::new(Line::Security, Act::Read), Purpose::of("audit")).is_err());
+        let reach = caller.decide(Need::new(Line::Medical, Act::Read), Purpose::of("care"));
+        assert!(reach.is_ok_and(|r| {
+            let inside = RegionCode::parse("411503").is_ok_and(|c| r.covers(Id::new(3), &c));
+            let outside = RegionCode::parse("4117").is_ok_and(|c| r.covers(Id::new(3), &c));
+            inside && !outside
+        }));
+    }
+}

@@ -1,0 +1,12 @@
+//! What every page and interface stands on: routes with a stated need, the caller, error pages, the frame of
+//! a page, ui pieces and embedded assets. Contexts write handlers; only this crate turns errors into responses.
+
+pub mod assets;
+pub mod failure;
+pub mod frame;
+pub mod route;
+pub mod ui;
+
+pub use failure::{Failure, Reply};
+pub use frame::Frame;
+pub use route::{Access, Allowed, Authenticator, RouteInfo, Routes};

@@ -1,0 +1,171 @@
+//! Routes that state what they need. A route cannot be added without saying who may use it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, Request};
+use axum::handler::Handler;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use futures::future::BoxFuture;
+use kernel::{Caller, Need, Purpose, Reach, Refusal, RefusalKind};
+
+use crate::failure::Failure;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Callers that hold this right.
+    Needs(Need),
+    /// Anybody who has signed in, with the reason why no right is needed.
+    SignedIn(&'static str),
+    /// Anybody at all, with the reason.
+    Open(&'static str),
+}
+
+/// What the permission grid lists.
+#[derive(Debug, Clone)]
+pub struct RouteInfo {
+    /// Method.
+    pub method: Method,
+    /// Path template, e.g. `/record/{person}`.
+    pub path: String,
+    /// Who may use it.
+    pub access: Access,
+}
+
+/// A context's routes.
+pub struct Routes<S = ()> {
+    router: Router<S>,
+    list: Vec<RouteInfo>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// No routes yet.
+    pub fn new() -> Self {
+        Self { router: Router::new(), list: Vec::new() }
+    }
+
+    /// Adds a route.
+    pub fn add<H, T>(mut self, method: Method, path: &str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        // Every method used in this program has a filter; an unknown one would match nothing.
+        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
+        let guarded: MethodRouter<S> =
+            on(filter, handler).layer(middleware::from_fn(move |request: Request, next: Next| async move {
+                guard(access, request, next).await
+            }));
+        self.router = self.router.route(path, guarded);
+        self.list.push(RouteInfo { method, path: path.to_owned(), access });
+        self
+    }
+
+    /// Adds a GET route.
+    pub fn get<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
+        self.add(Method::GET, path, access, handler)
+    }
+
+    /// Adds a POST route.
+    pub fn post<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
+        self.add(Method::POST, path, access, handler)
+    }
+
+    /// Gives the handlers their state.
+    pub fn with_state(self, state: S) -> Routes<()> {
+        Routes { router: self.router.with_state(state), list: self.list }
+    }
+}
+
+impl Routes<()> {
+    /// Joins the routes of another context.
+    pub fn merge(mut self, other: Routes<()>) -> Self {
+        self.router = self.router.merge(other.router);
+        self.list.extend(other.list);
+        self
+    }
+    /// The routes and their needs, for the permission grid.
+    pub fn list(&self) -> &[RouteInfo] {
+        &self.list
+    }
+    /// The router.
+    pub fn into_router(self) -> Router {
+        self.router
+    }
+}
+
+/// Tells who is calling. Implemented by `identity`, wired in `app`.
+pub trait Authenticator: Send + Sync + 'static {
+    /// The caller behind the session cookie or client credential; `None` for nobody. A credential that is
+    /// present but wrong is a refusal.
+    fn authenticate<'a>(
+        &'a self,
+        method: &'a Method,
+        headers: &'a HeaderMap,
+        address: &'a str,
+    ) -> BoxFuture<'a, kernel::Result<Option<Arc<Caller>>>>;
+}
+
+async fn guard(access: Access, mut request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Arc<Caller>>().cloned();
+    match access {
+        Access::Open(_) => {}
+        Access::SignedIn(_) if caller.is_some() => {}
+        Access::Needs(need) if caller.as_ref().is_some_and(|c| c.may(need)) => {}
+        Access::Needs(_) | Access::SignedIn(_) if caller.is_none() => {
+            return Failure(
+                Refusal::new(RefusalKind::Unauthenticated, "access.sign_in", "请先登录。").into(),
+            )
+            .into_response();
+        }
+        Access::Needs(need) => {
+            let refusal = caller
+                .and_then(|c| c.decide(need, Purpose::of("")).err())
+                .unwrap_or_else(|| Refusal::forbidden("access.no_right", "没有权限。"));
+            return Failure(refusal.into()).into_response();
+        }
+        Access::SignedIn(_) => {}
+    }
+    if let (Some(caller), Access::Needs(need)) = (caller, access) {
+        request.extensions_mut().insert(Allowed { caller, need });
+    }
+    next.run(request).await
+}
+
+/// The caller of a route that needs a right, and that right. The way to a [`Reach`].
+#[derive(Debug, Clone)]
+pub struct Allowed {
+    caller: Arc<Caller>,
+    need: Need,
+}
+
+impl Allowed {
+    /// Who is calling.
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+    /// The reach of this route's right, for a purpose.
+    pub fn reach(&self, purpose: Purpose) -> Result<Reach, Refusal> {
+        self.caller.decide(self.need, purpose)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Allowed {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        parts.extensions.get::<Allowed>().cloned().ok_or_else(|| {
+            Failure(kernel::Error::fault("take the caller of a route", "the route declares no need"))
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! Pieces of pages used everywhere: lists, filters, paging, charts, badges, empty states.
