@@ -154,3 +154,55 @@ pub trait RecordIndex: Send + Sync + 'static {
     where
         'c: 'a;
 }
+
+/// An institution's identity record, as a link of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityRef {
+    /// The identity record; facts point to it.
+    pub identity_id: i64,
+    /// Whose registration it is.
+    pub institution: InstitutionId,
+    /// That institution's own number of the patient.
+    pub local_no: String,
+}
+
+/// A person as the banner of every page about them shows it: the best known demographics and the identity records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonCard {
+    /// The person.
+    pub person_id: i64,
+    /// Name; empty where no institution gave one.
+    pub name: String,
+    /// Sex code (GB/T 2261.1).
+    pub sex: String,
+    /// Date of birth.
+    pub birth_date: Option<NaiveDate>,
+    /// 18-digit citizen number, unmasked: mask it on screens.
+    pub citizen_id: Option<String>,
+    /// Telephone, unmasked.
+    pub phone: String,
+    /// Address.
+    pub address: String,
+    /// Division of the address; the nation where it is unknown.
+    pub region: RegionCode,
+    /// ABO blood group code, or empty.
+    pub blood_abo: String,
+    /// Rh blood group code, or empty.
+    pub blood_rh: String,
+    /// Date of death, if known.
+    pub died_on: Option<NaiveDate>,
+    /// The identity records linked to the person, oldest first; never empty.
+    pub identities: Vec<IdentityRef>,
+}
+
+/// Read port of `person`: what the record browser needs to know of a person, in one query.
+pub trait PersonCards: Send + Sync + 'static {
+    /// The card of a person; `None` when there is no such person or no identity record is linked to it any more.
+    fn card<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        person_id: i64,
+    ) -> BoxFuture<'a, Result<Option<PersonCard>>>
+    where
+        'c: 'a;
+}
