@@ -33,6 +33,8 @@ pub struct Checked {
     pub issues: Vec<Issue>,
     /// Whether one of the issues rejects it.
     pub rejected: bool,
+    /// Whether the revision mark withdraws the row.
+    pub withdrawn: bool,
     /// 128-bit digest of the canonical values (not of the revision mark).
     pub digest: u128,
 }

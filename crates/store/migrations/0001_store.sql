@@ -1,7 +1,7 @@
 -- Tables of the store itself: history of replaced facts, outbox, jobs, audit trail.
 
 -- Fact identifiers are drawn in blocks, for all data sets together.
-create sequence fact_id_seq;
+create sequence fact_id_seq increment by 10000 start with 10000;
 
 -- Earlier versions of facts, kept when a row is replaced or withdrawn.
 create table fact_history (

@@ -2,7 +2,12 @@
 //! gate through which personal data is read and audited.
 
 pub mod audit;
+pub mod copy;
 pub mod db;
+pub mod fact_schema;
+pub mod facts;
+pub mod failure;
 
 pub use audit::{AuditEntry, record};
 pub use db::{Db, Tx};
+pub use failure::{DbDoing, db_error};
