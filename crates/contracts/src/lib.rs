@@ -206,3 +206,44 @@ pub trait PersonCards: Send + Sync + 'static {
     where
         'c: 'a;
 }
+
+/// Read port of `person` for signed links that embed the record: from the number that a hospital knows to the
+/// person's identifier. Finds only what is filed; the caller of the port audits what is then opened.
+pub trait PersonLookup: Send + Sync + 'static {
+    /// By the institution's own number of the patient.
+    fn by_local_no<'a>(
+        &'a self,
+        institution: InstitutionId,
+        local_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<i64>>>;
+    /// By citizen number (GB 11643, 18 characters).
+    fn by_citizen_id<'a>(&'a self, citizen_id: &'a str) -> BoxFuture<'a, Result<Option<i64>>>;
+}
+
+/// One line on the desk: what waits, how much of it, and where it is dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskLine {
+    /// What it is, e.g. `昨日未上传的数据集`.
+    pub text: String,
+    /// How much; shown at the end of the line.
+    pub figure: String,
+    /// The page where it is dealt with; empty for none.
+    pub link: String,
+    /// Whether it needs attention now.
+    pub urgent: bool,
+}
+
+/// A panel on the desk of somebody who signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskCard {
+    /// Its title.
+    pub title: String,
+    /// Its lines, most urgent first.
+    pub lines: Vec<DeskLine>,
+}
+
+/// Port of every context that has something waiting for somebody; wired in `app`.
+pub trait DeskPanel: Send + Sync + 'static {
+    /// The panel for this caller; `None` when it is not theirs to see.
+    fn card<'a>(&'a self, caller: &'a kernel::Caller) -> BoxFuture<'a, Result<Option<DeskCard>>>;
+}
