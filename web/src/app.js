@@ -1,0 +1,25 @@
+// The script of every page: htmx, the rail, the phone drawer, forms and lists. Charts are fetched when a page has one.
+import htmx from "htmx.org";
+import { setUpFrame } from "./frame.js";
+import { setUpForms } from "./forms.js";
+
+window.htmx = htmx;
+
+function enliven(root) {
+  setUpForms(root);
+  if (root.querySelector("[data-chart]")) {
+    import("./charts.js").then((charts) => charts.draw(root));
+  }
+}
+
+function start() {
+  setUpFrame();
+  enliven(document);
+  document.addEventListener("htmx:after:swap", () => enliven(document));
+}
+
+if (document.readyState === "loading") {
+  document.addEventListener("DOMContentLoaded", start);
+} else {
+  start();
+}

@@ -1,0 +1,74 @@
+// Charts: every [data-chart] holds its ECharts option as JSON and its rows as a table; this draws the one and
+// offers the other.
+import * as echarts from "echarts/core";
+import { BarChart, HeatmapChart, LineChart, PieChart, ScatterChart } from "echarts/charts";
+import {
+  AriaComponent, DataZoomComponent, DatasetComponent, GridComponent, LegendComponent, MarkAreaComponent,
+  MarkLineComponent, TooltipComponent, VisualMapComponent,
+} from "echarts/components";
+import { CanvasRenderer } from "echarts/renderers";
+
+echarts.use([
+  BarChart, HeatmapChart, LineChart, PieChart, ScatterChart, AriaComponent, DataZoomComponent, DatasetComponent,
+  GridComponent, LegendComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent, VisualMapComponent,
+  CanvasRenderer,
+]);
+
+function css(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function theme() {
+  const ink = css("--mk-ink");
+  const muted = css("--mk-muted");
+  const line = css("--mk-line");
+  const axis = {
+    axisLine: { lineStyle: { color: line } },
+    axisTick: { lineStyle: { color: line } },
+    axisLabel: { color: muted },
+    splitLine: { lineStyle: { color: line } },
+    nameTextStyle: { color: muted },
+  };
+  return {
+    // Distinguishable for the colour-blind and in grey print.
+    color: ["#0b6b7d", "#d08a1d", "#5b7fb5", "#8a5a83", "#5f8f3e", "#b0503f", "#6b7780"],
+    textStyle: { fontFamily: css("--mk-font"), fontSize: 12, color: ink },
+    categoryAxis: { ...axis, splitLine: { show: false } },
+    valueAxis: axis,
+    timeAxis: axis,
+    legend: { textStyle: { color: muted }, itemWidth: 14, itemHeight: 8 },
+    line: { symbolSize: 6, lineStyle: { width: 2 } },
+    bar: { barMaxWidth: 36 },
+  };
+}
+
+export function draw(root) {
+  for (const place of root.querySelectorAll("[data-chart]:not([data-drawn])")) {
+    place.dataset.drawn = "";
+    const source = place.querySelector("script[type='application/json']");
+    const canvas = place.querySelector(".mk-chart-canvas");
+    if (!source || !canvas) continue;
+    const option = JSON.parse(source.textContent);
+    // Tooltips as canvas text: the content-security policy forbids styles in HTML text.
+    option.tooltip = { confine: true, ...option.tooltip, renderMode: "richText" };
+    option.grid ??= { left: 8, right: 16, top: option.legend ? 32 : 16, bottom: 4, containLabel: true };
+    option.aria ??= { enabled: true, decal: { show: false } };
+    option.animation ??= false;
+    const chart = echarts.init(canvas, theme());
+    chart.setOption(option);
+    // A point leads to its rows.
+    chart.on("click", (point) => {
+      const href = point.data?.href;
+      if (typeof href === "string" && href.startsWith("/")) window.location.assign(href);
+    });
+    new ResizeObserver(() => chart.resize()).observe(canvas);
+    const picture = place.querySelector("[data-chart-picture]");
+    picture?.addEventListener("click", () => {
+      const link = document.createElement("a");
+      link.href = chart.getDataURL({ pixelRatio: 2, backgroundColor: "#fff" });
+      link.download = `${place.dataset.title || "chart"}.png`;
+      link.click();
+    });
+    window.addEventListener("beforeprint", () => chart.resize());
+  }
+}
