@@ -2,12 +2,16 @@
 //! gate through which personal data is read and audited.
 
 pub mod audit;
+pub mod cluster;
 pub mod copy;
 pub mod db;
 pub mod fact_schema;
 pub mod facts;
 pub mod failure;
+pub mod migrate;
 
 pub use audit::{AuditEntry, record};
+pub use cluster::Cluster;
 pub use db::{Db, Tx};
 pub use failure::{DbDoing, db_error};
+pub use migrate::{MIGRATIONS, Migration, migrate};

@@ -1,0 +1,4 @@
+//! Tests of the store with a real PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cluster;
