@@ -1,1 +1,37 @@
-//! person
+//! The master index (主索引): identity records as institutions registered them, linked into persons.
+//!
+//! Facts hang on identity records; a person is a set of identity records. Linking, and later merging and splitting,
+//! changes links only and never rewrites a fact. The rules are in [`known`], the SQL in [`linking`].
+
+pub mod card;
+mod events;
+mod gather;
+pub mod known;
+pub mod linking;
+mod places;
+mod seen;
+
+use std::sync::Mutex;
+
+use store::{Db, Migration};
+
+/// The migrations of this context.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    context: "person",
+    name: "0001_person",
+    sql: include_str!("../migrations/0001_person.sql"),
+}];
+
+/// The master index: links rows to people and answers questions about people. Share one per process.
+#[derive(Debug)]
+pub struct MasterIndex {
+    db: Db,
+    seen: Mutex<seen::Seen>,
+}
+
+impl MasterIndex {
+    /// A master index over this database.
+    pub fn new(db: Db) -> Self {
+        Self { db, seen: Mutex::default() }
+    }
+}

@@ -1,0 +1,108 @@
+//! Answers about one person: the card of the banner, and finding a person by a number.
+
+use contracts::{IdentityRef, PersonCard, PersonCards, PersonLookup};
+use futures::future::BoxFuture;
+use kernel::access::InstitutionId;
+use kernel::{RegionCode, Result};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use store::{DbDoing, Tx};
+
+use crate::MasterIndex;
+
+const CARD: &str = "
+    select p.id, p.name, p.sex, p.birth_date, p.citizen_id, p.phone, p.address, p.region, p.blood_abo, p.blood_rh,
+           p.died_on, i.ids, i.institutions, i.local_nos
+    from person p cross join lateral (
+        select array_agg(id order by id) as ids, array_agg(institution_id order by id) as institutions,
+               array_agg(local_no order by id) as local_nos
+        from identity_record where person_id = p.id
+    ) i
+    where p.id = $1 and i.ids is not null";
+
+/// The best known demographics of a person and the identity records linked to it, in one query.
+pub async fn demographics(tx: &mut Tx<'_>, person_id: i64) -> Result<Option<PersonCard>> {
+    let row = sqlx::query(CARD).bind(person_id).fetch_optional(&mut **tx).await.db("read a person")?;
+    row.as_ref().map(card).transpose().db("read a person")
+}
+
+fn card(row: &PgRow) -> Result<PersonCard, sqlx::Error> {
+    let ids: Vec<i64> = row.try_get(11)?;
+    let institutions: Vec<i32> = row.try_get(12)?;
+    let local_nos: Vec<String> = row.try_get(13)?;
+    let identities = ids
+        .into_iter()
+        .zip(institutions)
+        .zip(local_nos)
+        .map(|((identity_id, institution), local_no)| IdentityRef {
+            identity_id,
+            institution: InstitutionId::new(institution.into()),
+            local_no,
+        })
+        .collect();
+    Ok(PersonCard {
+        person_id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        sex: row.try_get(2)?,
+        birth_date: row.try_get(3)?,
+        citizen_id: row.try_get(4)?,
+        phone: row.try_get(5)?,
+        address: row.try_get(6)?,
+        region: RegionCode::parse(row.try_get(7)?).unwrap_or(RegionCode::NATION),
+        blood_abo: row.try_get(8)?,
+        blood_rh: row.try_get(9)?,
+        died_on: row.try_get(10)?,
+        identities,
+    })
+}
+
+/// Where the records of a person without records went, for links that were kept; `None` if nowhere.
+pub async fn moved_to(tx: &mut Tx<'_>, person_id: i64) -> Result<Option<i64>> {
+    sqlx::query_scalar(
+        "select i.person_id from identity_event e join identity_record i on i.id = e.identity_id
+         where e.from_person = $1 order by e.id desc limit 1",
+    )
+    .bind(person_id)
+    .fetch_optional(&mut **tx)
+    .await
+    .db("find where a person's records went")
+}
+
+impl PersonCards for MasterIndex {
+    fn card<'a, 'c>(&'a self, tx: &'a mut Tx<'c>, person_id: i64) -> BoxFuture<'a, Result<Option<PersonCard>>>
+    where
+        'c: 'a,
+    {
+        Box::pin(demographics(tx, person_id))
+    }
+}
+
+impl PersonLookup for MasterIndex {
+    fn by_local_no<'a>(
+        &'a self,
+        institution: InstitutionId,
+        local_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<i64>>> {
+        Box::pin(async move {
+            sqlx::query_scalar(
+                "select person_id from identity_record where institution_id = $1 and local_no = $2",
+            )
+            .bind(institution.get() as i32)
+            .bind(local_no)
+            .fetch_optional(self.db.pool())
+            .await
+            .db("find a person by local number")
+        })
+    }
+
+    fn by_citizen_id<'a>(&'a self, citizen_id: &'a str) -> BoxFuture<'a, Result<Option<i64>>> {
+        Box::pin(async move {
+            let Some(number) = crate::known::citizen_id("01", citizen_id) else { return Ok(None) };
+            sqlx::query_scalar("select id from person where citizen_id = $1")
+                .bind(number)
+                .fetch_optional(self.db.pool())
+                .await
+                .db("find a person by citizen number")
+        })
+    }
+}

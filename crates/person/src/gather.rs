@@ -1,0 +1,132 @@
+//! Reading identity records for the linker, a whole chunk with one query.
+
+use std::collections::HashMap;
+
+use kernel::Result;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use store::{DbDoing, Tx};
+
+use crate::known::Known;
+
+/// As much of an identity record as most facts need.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Brief {
+    pub id: i64,
+    pub registered: bool,
+    pub settled: bool,
+}
+
+/// An identity record and where it is linked.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub id: i64,
+    pub person_id: i64,
+    /// The citizen number that the person holds.
+    pub person_number: Option<String>,
+    pub rule: String,
+    /// Written by a transaction that has ended: it cannot vanish by a roll-back.
+    pub settled: bool,
+    pub known: Known,
+}
+
+// A row version older than every transaction still running is there for good; the present transaction's own rows
+// (even those of its savepoints) are younger.
+const BRIEFS: &str = "
+    select id, local_no, registered,
+           age(xmin) > age((select pg_snapshot_xmin(pg_current_snapshot())::xid)) as settled
+    from identity_record
+    where institution_id = $1 and local_no = any($2)";
+
+const RECORDS: &str = "
+    select i.id, i.local_no, i.person_id, p.citizen_id as person_number, i.link_rule,
+           age(i.xmin) > age((select pg_snapshot_xmin(pg_current_snapshot())::xid)) as settled,
+           i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
+           i.address, i.region, i.blood_abo, i.blood_rh, i.registered
+    from identity_record i join person p on p.id = i.person_id
+    where i.institution_id = $1 and i.local_no = any($2)";
+
+/// Finds which of these local numbers are known.
+pub(crate) async fn briefs(
+    tx: &mut Tx<'_>,
+    institution: i64,
+    local_nos: &[&str],
+) -> Result<HashMap<String, Brief>> {
+    if local_nos.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(BRIEFS)
+        .bind(institution as i32)
+        .bind(local_nos)
+        .fetch_all(&mut **tx)
+        .await
+        .db("find identity records")?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let brief = (|| {
+            Ok((
+                row.try_get(1)?,
+                Brief { id: row.try_get(0)?, registered: row.try_get(2)?, settled: row.try_get(3)? },
+            ))
+        })()
+        .db("read an identity record")?;
+        found.insert(brief.0, brief.1);
+    }
+    Ok(found)
+}
+
+/// Reads the records of these local numbers.
+pub(crate) async fn records(
+    tx: &mut Tx<'_>,
+    institution: i64,
+    local_nos: &[&str],
+) -> Result<HashMap<String, Record>> {
+    if local_nos.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(RECORDS)
+        .bind(institution as i32)
+        .bind(local_nos)
+        .fetch_all(&mut **tx)
+        .await
+        .db("read identity records")?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("local_no")?, record(row)?)))
+        .collect::<Result<_, _>>()
+        .db("read an identity record")
+}
+
+fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
+    Ok(Record {
+        id: row.try_get("id")?,
+        person_id: row.try_get("person_id")?,
+        person_number: row.try_get("person_number")?,
+        rule: row.try_get("link_rule")?,
+        settled: row.try_get("settled")?,
+        known: Known {
+            name: row.try_get("name")?,
+            sex: row.try_get("sex")?,
+            birth_date: row.try_get("birth_date")?,
+            credential_kind: row.try_get("credential_kind")?,
+            credential_no: row.try_get("credential_no")?,
+            citizen_id: row.try_get("citizen_id")?,
+            card_no: row.try_get("card_no")?,
+            phone: row.try_get("phone")?,
+            address: row.try_get("address")?,
+            region: row.try_get("region")?,
+            blood_abo: row.try_get("blood_abo")?,
+            blood_rh: row.try_get("blood_rh")?,
+            registered: row.try_get("registered")?,
+        },
+    })
+}
+
+/// Locks identity records against other writers, in the order of their identifiers.
+pub(crate) async fn lock(tx: &mut Tx<'_>, ids: &[i64]) -> Result<()> {
+    sqlx::query("select id from identity_record where id = any($1) order by id for no key update")
+        .bind(ids)
+        .execute(&mut **tx)
+        .await
+        .db("lock identity records")?;
+    Ok(())
+}
