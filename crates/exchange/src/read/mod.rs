@@ -14,6 +14,8 @@ mod headings;
 mod json;
 mod original;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use bytes::Charset;
