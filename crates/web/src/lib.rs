@@ -4,9 +4,11 @@
 pub mod assets;
 pub mod failure;
 pub mod frame;
+pub mod mask;
 pub mod route;
 pub mod ui;
 
+pub use assets::asset_url;
 pub use failure::{Failure, Reply};
-pub use frame::Frame;
+pub use frame::{Face, Frame};
 pub use route::{Access, Allowed, Authenticator, RouteInfo, Routes};

@@ -1,1 +1,0 @@
-//! Pieces of pages used everywhere: lists, filters, paging, charts, badges, empty states.
