@@ -1,7 +1,9 @@
 //! Code tables: sex, ethnicity, ICD-10 … with standard, edition and source.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use crate::problem::Problem;
 
 /// One code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +38,17 @@ pub struct CodeTable {
 }
 
 impl CodeTable {
-    /// Builds the indexes over the codes.
+    /// Builds the indexes over the codes. A name that several codes share identifies none of them.
     pub fn index(&mut self) {
         self.by_code = self.codes.iter().enumerate().map(|(i, c)| (c.code.clone(), i as u32)).collect();
-        self.by_name = self.codes.iter().enumerate().map(|(i, c)| (c.name.clone(), i as u32)).collect();
+        self.by_name = HashMap::with_capacity(self.codes.len());
+        let mut shared = HashSet::new();
+        for (position, code) in self.codes.iter().enumerate() {
+            if self.by_name.insert(code.name.clone(), position as u32).is_some() {
+                shared.insert(code.name.clone());
+            }
+        }
+        self.by_name.retain(|name, _| !shared.contains(name));
     }
     /// The name of a code.
     pub fn name_of(&self, code: &str) -> Option<&str> {
@@ -67,4 +76,71 @@ impl CodeTables {
     pub fn display<'a>(&'a self, table: &str, code: &'a str) -> &'a str {
         self.tables.get(table).and_then(|t| t.name_of(code)).unwrap_or(code)
     }
+}
+
+/// Reads a code table in the form of `docs/catalog.md`: a head of `# key: value` lines, a heading line, then one
+/// tab-separated code and name a line.
+///
+/// # Errors
+/// Every problem of the file, with its line.
+pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
+    let mut table = CodeTable { complete: true, ..CodeTable::default() };
+    let mut problems = Vec::new();
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut heading = false;
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let mut wrong = |message: String| problems.push(Problem::new(file, index + 1, message));
+        if line.trim().is_empty() {
+            continue;
+        }
+        if let Some(head) = line.strip_prefix('#') {
+            if heading {
+                continue;
+            }
+            let Some((key, value)) = head.split_once(':') else { continue };
+            let value = value.trim().to_owned();
+            match key.trim() {
+                "id" => table.id = value,
+                "name" => table.name = value,
+                "standard" => table.standard = value,
+                "edition" => table.edition = value,
+                "source" => table.source = value,
+                "note" => {}
+                "complete" => match value.as_str() {
+                    "yes" => table.complete = true,
+                    "no" => table.complete = false,
+                    other => wrong(format!("complete 只能是 yes 或 no，现为“{other}”")),
+                },
+                other => wrong(format!("不认识的表头项“{other}”")),
+            }
+            continue;
+        }
+        let cells: Vec<&str> = line.split('\t').map(str::trim).collect();
+        if !heading {
+            heading = true;
+            if cells != ["code", "name"] {
+                wrong("第一行数据前应有列名行：code<制表符>name".to_owned());
+            }
+            continue;
+        }
+        let &[code, name] = cells.as_slice() else {
+            wrong(format!("应有 2 列（代码、名称，用制表符分隔），现有 {} 列", cells.len()));
+            continue;
+        };
+        if code.is_empty() || name.is_empty() {
+            wrong("代码和名称都不能为空".to_owned());
+        } else if let Some(first) = seen.insert(code, index + 1) {
+            wrong(format!("代码“{code}”与第 {first} 行重复"));
+        } else {
+            table.codes.push(Code { code: code.into(), name: name.into() });
+        }
+    }
+    if table.id.is_empty() || table.name.is_empty() {
+        problems.push(Problem::new(file, 1, "表头缺少 # id 或 # name".to_owned()));
+    }
+    if table.codes.is_empty() {
+        problems.push(Problem::new(file, 1, "没有任何代码".to_owned()));
+    }
+    table.index();
+    if problems.is_empty() { Ok(table) } else { Err(problems) }
 }

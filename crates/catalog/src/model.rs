@@ -18,6 +18,8 @@ pub struct Catalog {
     pub roles: Vec<Role>,
     /// How the total quality score is made of its four parts.
     pub quality: QualityWeights,
+    /// The menu of the desk, in order.
+    pub menu: Vec<MenuItem>,
 }
 
 impl Catalog {
@@ -77,6 +79,10 @@ impl Dataset {
     pub fn field(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|f| f.name == name)
     }
+    /// What a breach of a rule means and how to mend it, in Chinese.
+    pub fn explain(&self, rule: u16) -> (&str, &str) {
+        self.rules.get(usize::from(rule)).map_or(("", ""), |r| (&r.message, &r.hint))
+    }
 }
 
 /// One field of a data set.
@@ -92,6 +98,8 @@ pub struct Field {
     pub kind: FieldKind,
     /// Whether every row must carry it.
     pub required: bool,
+    /// Whether rows ought to carry it: its absence lowers the score but never rejects.
+    pub recommended: bool,
     /// Unit shown beside numbers, e.g. `mmHg`; empty if none.
     pub unit: String,
     /// Other headings accepted, compared without regard to case.
@@ -439,4 +447,19 @@ pub enum RoleSpan {
     Region,
     /// The city that the holder's division lies in.
     City,
+}
+
+/// One entry of the desk's menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MenuItem {
+    /// Chinese title.
+    pub title: String,
+    /// Icon of the Tabler set.
+    pub icon: String,
+    /// Path of the page, e.g. `/persons`.
+    pub path: String,
+    /// The right without which it is hidden; `None`: everybody signed in sees it.
+    pub need: Option<kernel::Need>,
+    /// The heading it stands under; empty if none.
+    pub group: String,
 }
