@@ -1,13 +1,23 @@
 //! The connection pool and transactions as closures.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
-use kernel::error::Doing;
-use kernel::{Reach, Result};
-use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Postgres, Transaction};
+use kernel::{Error, Reach, Refusal, RefusalKind, Result};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection, Postgres, Transaction};
 
 use crate::audit::{self, AuditEntry};
+use crate::failure::{DbDoing, is_conflict, settle};
+
+/// How long a request waits for a connection before it is told that the database is unavailable.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// A connection unused for longer is tried before it is handed out; a busy one is known to work.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// Generated statements: a handful for each data set, and those of the pages.
+const STATEMENT_CACHE: usize = 400;
+/// How often [`Retry`] tries.
+const ATTEMPTS: u32 = 5;
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,6 +37,75 @@ impl Db {
         Self { pool }
     }
 
+    /// Connects with a pool of `size` connections; refuses a server that is too old or not in UTF-8.
+    pub async fn connect(options: PgConnectOptions, size: u32) -> Result<Self> {
+        let options = options.application_name("minkang").statement_cache_capacity(STATEMENT_CACHE);
+        let pool = PgPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(ACQUIRE_LIMIT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await
+            .db("connect to the database")?;
+        let db = Self { pool };
+        db.check_server().await?;
+        Ok(db)
+    }
+
+    /// Connects to the database of an address `postgres://user:password@host:port/database`.
+    pub async fn connect_url(url: &str, size: u32) -> Result<Self> {
+        let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
+            Refusal::invalid(
+                "database.address",
+                format!("数据库地址无法识别（应形如 postgres://用户:密码@主机:5432/数据库）：{error}"),
+            )
+        })?;
+        Self::connect(options, size).await
+    }
+
+    async fn check_server(&self) -> Result<()> {
+        let (version, encoding, ctype): (i32, String, String) = sqlx::query_as(
+            "select current_setting('server_version_num')::int, current_setting('server_encoding'),
+                    (select datctype::text from pg_database where datname = current_database())",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .db("ask the server's version")?;
+        if version < 150_000 {
+            return Err(Refusal::new(
+                RefusalKind::Unavailable,
+                "database.too_old",
+                format!("数据库服务器的版本是 PostgreSQL {}，需要 15 或更高版本。", version / 10_000),
+            )
+            .into());
+        }
+        if encoding != "UTF8" {
+            return Err(Refusal::new(
+                RefusalKind::Unavailable,
+                "database.encoding",
+                format!("数据库的编码是 {encoding}，需要 UTF8。请用 create database … encoding 'UTF8' 重新建立数据库。"),
+            )
+            .into());
+        }
+        if matches!(ctype.as_str(), "C" | "POSIX") {
+            tracing::warn!(ctype, "the database's locale does not know Chinese letters; use C.UTF-8");
+        }
+        Ok(())
+    }
+
+    /// Closes the pool: waits for what is under way.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// The pool, for reads that need no transaction and touch no personal data.
     pub fn pool(&self) -> &PgPool {
         &self.pool
@@ -34,9 +113,9 @@ impl Db {
 
     /// Runs `work` in a transaction: commits on `Ok`, rolls back on `Err`.
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        let mut tx = Tx { inner: self.pool.begin().await.doing("begin a transaction")? };
-        let out = work(&mut tx).await?;
-        tx.inner.commit().await.doing("commit a transaction")?;
+        let mut tx = Tx { inner: self.pool.begin().await.db("begin a transaction")? };
+        let out = work(&mut tx).await.map_err(settle)?;
+        tx.inner.commit().await.db("commit a transaction")?;
         Ok(out)
     }
 
@@ -54,6 +133,38 @@ impl Db {
             Ok(out)
         })
         .await
+    }
+}
+
+/// Tries a transaction again when it loses against another one (deadlock, serialization failure):
+///
+/// ```ignore
+/// let mut retry = Retry::default();
+/// let out = loop {
+///     match db.transaction(async |tx| { … }).await {
+///         Err(error) if retry.again(&error).await => {}
+///         out => break out?,
+///     }
+/// };
+/// ```
+///
+/// A loop rather than a function over a closure: the future of a closure that is called repeatedly is not `Send`.
+#[derive(Debug, Default)]
+pub struct Retry {
+    lost: u32,
+}
+
+impl Retry {
+    /// Whether to try again after this error; waits a little before it says yes.
+    pub async fn again(&mut self, error: &Error) -> bool {
+        self.lost += 1;
+        if self.lost >= ATTEMPTS || !is_conflict(error) {
+            return false;
+        }
+        tracing::debug!(lost = self.lost, %error, "transaction lost against another one; trying again");
+        // The other one has gone on; a growing pause lets a queue of such losers drain.
+        tokio::time::sleep(Duration::from_millis(u64::from(self.lost * self.lost) * 10)).await;
+        true
     }
 }
 

@@ -16,6 +16,15 @@ impl<T> DbDoing<T> for std::result::Result<T, sqlx::Error> {
 
 /// Turns a database error into a refusal (the database cannot be reached) or a fault.
 pub fn db_error(doing: &'static str, error: sqlx::Error) -> Error {
+    if is_full(&error) {
+        tracing::error!(doing, %error, "the database's disk is full");
+        return Refusal::new(
+            RefusalKind::Unavailable,
+            "database.full",
+            "数据库所在磁盘空间不足，本次操作没有完成，也没有留下半份数据。请联系管理员清理或扩充磁盘后重试。",
+        )
+        .into();
+    }
     if is_unavailable(&error) {
         tracing::warn!(doing, %error, "database unavailable");
         return Refusal::new(
@@ -26,6 +35,22 @@ pub fn db_error(doing: &'static str, error: sqlx::Error) -> Error {
         .into();
     }
     Error::fault(doing, error)
+}
+
+/// Makes the lost database that somebody reported as a fault (`.doing` instead of `.db`) the refusal that it is.
+pub(crate) fn settle(error: Error) -> Error {
+    match error {
+        Error::Fault { doing, source } => match source.downcast::<sqlx::Error>() {
+            Ok(cause) => db_error(doing, *cause),
+            Err(source) => Error::Fault { doing, source },
+        },
+        refused => refused,
+    }
+}
+
+/// Whether the server's disk is full (53100).
+fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "53100")
 }
 
 /// Whether the connection, not the statement, is the trouble.

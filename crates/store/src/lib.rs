@@ -12,6 +12,6 @@ pub mod migrate;
 
 pub use audit::{AuditEntry, record};
 pub use cluster::Cluster;
-pub use db::{Db, Tx};
+pub use db::{Db, Retry, Tx};
 pub use failure::{DbDoing, db_error};
 pub use migrate::{MIGRATIONS, Migration, migrate};

@@ -115,6 +115,16 @@ impl Folder {
         None
     }
 
+    /// Whether the last server of this folder (none is running) shut down properly.
+    pub fn was_stopped_properly(&self) -> bool {
+        let out = self.command("pg_controldata").arg("-D").arg(self.data()).env("LC_ALL", "C").output();
+        out.is_ok_and(|out| {
+            String::from_utf8_lossy(&out.stdout)
+                .lines()
+                .any(|l| l.starts_with("Database cluster state:") && l.ends_with("shut down"))
+        })
+    }
+
     /// Stops a server through `pg_ctl`: quickly, and if that takes longer than a minute, at once.
     pub fn stop_leftover(&self) -> Result<()> {
         for mode in ["fast", "immediate"] {
