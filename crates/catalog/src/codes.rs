@@ -79,7 +79,7 @@ impl CodeTables {
 }
 
 /// Reads a code table in the form of `docs/catalog.md`: a head of `# key: value` lines, a heading line, then one
-/// tab-separated code and name a line.
+/// tab-separated code and name a line. Further columns are for readers and other programs; they are not loaded.
 ///
 /// # Errors
 /// Every problem of the file, with its line.
@@ -87,14 +87,15 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
     let mut table = CodeTable { complete: true, ..CodeTable::default() };
     let mut problems = Vec::new();
     let mut seen: HashMap<&str, usize> = HashMap::new();
-    let mut heading = false;
+    // Columns of the heading line; 0 before it.
+    let mut columns = 0;
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let mut wrong = |message: String| problems.push(Problem::new(file, index + 1, message));
         if line.trim().is_empty() {
             continue;
         }
         if let Some(head) = line.strip_prefix('#') {
-            if heading {
+            if columns > 0 {
                 continue;
             }
             let Some((key, value)) = head.split_once(':') else { continue };
@@ -105,7 +106,7 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
                 "standard" => table.standard = value,
                 "edition" => table.edition = value,
                 "source" => table.source = value,
-                "note" => {}
+                "note" | "columns" => {}
                 "complete" => match value.as_str() {
                     "yes" => table.complete = true,
                     "no" => table.complete = false,
@@ -115,16 +116,20 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
             }
             continue;
         }
-        let cells: Vec<&str> = line.split('\t').map(str::trim).collect();
-        if !heading {
-            heading = true;
-            if cells != ["code", "name"] {
+        let mut cells = line.split('\t').map(str::trim);
+        let (code, name, others) = (cells.next().unwrap_or_default(), cells.next(), cells.count());
+        if columns == 0 {
+            columns = 2 + others;
+            if code != "code" || name != Some("name") {
                 wrong("第一行数据前应有列名行：code<制表符>name".to_owned());
             }
             continue;
         }
-        let &[code, name] = cells.as_slice() else {
-            wrong(format!("应有 2 列（代码、名称，用制表符分隔），现有 {} 列", cells.len()));
+        let Some(name) = name.filter(|_| 2 + others <= columns) else {
+            wrong(format!(
+                "应为代码、名称等 {columns} 列，用制表符分隔；现有 {} 列",
+                1 + usize::from(name.is_some()) + others
+            ));
             continue;
         };
         if code.is_empty() || name.is_empty() {
