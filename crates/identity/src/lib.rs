@@ -1,1 +1,150 @@
-//! identity
+//! Identity: who is calling and what they may do. Accounts and sign-in, sessions, machine clients, signed links that
+//! embed the record, the audit trail's pages and the desk.
+//!
+//! | term | Chinese | here |
+//! |---|---|---|
+//! | account | 账号 | [`account`] |
+//! | session | 登录会话 | [`session`] |
+//! | machine client | 接入客户端 | [`client`] |
+//! | signed link | 签名链接 | [`embed`] |
+//! | audit trail | 审计日志 | [`audit`] |
+//! | desk | 工作台 | [`desk`] |
+
+pub mod account;
+pub mod audit;
+pub mod authenticator;
+pub mod client;
+pub mod desk;
+pub mod embed;
+pub mod grants;
+pub mod password;
+pub mod secret;
+pub mod session;
+pub mod sign_in;
+
+mod actor;
+mod cookie;
+mod page;
+mod row;
+
+use std::sync::Arc;
+
+use catalog::{Catalog, Role};
+use contracts::{DeskPanel, Institutions, PersonLookup};
+use kernel::{Clock, Result};
+use store::{Db, Migration};
+use web::Routes;
+
+pub use account::{NewAccount, Persona};
+pub use authenticator::Gatekeeper;
+pub use client::IssuedClient;
+pub use embed::LinkRequest;
+
+/// The migrations of this context.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    context: "identity",
+    name: "0001_identity",
+    sql: include_str!("../migrations/0001_identity.sql"),
+}];
+
+/// What the operator sets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether people reach the program by TLS: cookies are then sent by TLS only.
+    pub tls: bool,
+    /// Where people reach the program, without a slash at the end, e.g. `https://health.example.cn`; the beginning
+    /// of signed links that the program makes.
+    pub base_url: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { tls: false, base_url: "http://127.0.0.1:8686".to_owned() }
+    }
+}
+
+/// The context. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity {
+    pub(crate) db: Db,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) institutions: Arc<dyn Institutions>,
+    pub(crate) people: Option<Arc<dyn PersonLookup>>,
+    pub(crate) panels: Arc<Vec<Arc<dyn DeskPanel>>>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) hasher: Arc<password::Hasher>,
+    pub(crate) gatekeeper: Arc<Gatekeeper>,
+}
+
+impl Identity {
+    /// Puts the context together.
+    pub fn new(
+        db: Db,
+        catalog: Arc<Catalog>,
+        clock: Arc<dyn Clock>,
+        institutions: Arc<dyn Institutions>,
+    ) -> Result<Self> {
+        let gatekeeper =
+            Arc::new(Gatekeeper::new(db.clone(), catalog.clone(), clock.clone(), institutions.clone()));
+        Ok(Self {
+            db,
+            catalog,
+            clock,
+            institutions,
+            people: None,
+            panels: Arc::default(),
+            settings: Arc::default(),
+            hasher: Arc::new(password::Hasher::new()?),
+            gatekeeper,
+        })
+    }
+
+    /// With the operator's settings.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = Arc::new(settings);
+        self
+    }
+
+    /// With the port that finds the person of a signed link. Without it, links are refused.
+    #[must_use]
+    pub fn with_people(mut self, people: Arc<dyn PersonLookup>) -> Self {
+        self.people = Some(people);
+        self
+    }
+
+    /// With the panels that other contexts put on the desk.
+    #[must_use]
+    pub fn with_panels(mut self, panels: Vec<Arc<dyn DeskPanel>>) -> Self {
+        self.panels = Arc::new(panels);
+        self
+    }
+
+    /// Tells who is calling; for the web layer.
+    pub fn authenticator(&self) -> Arc<dyn web::Authenticator> {
+        self.gatekeeper.clone()
+    }
+
+    /// The pages.
+    pub fn routes(&self) -> Routes<()> {
+        Routes::new()
+            .merge(sign_in::routes(self))
+            .merge(account::routes(self))
+            .merge(client::routes(self))
+            .merge(embed::routes(self))
+            .merge(audit::routes(self))
+            .merge(desk::routes(self))
+    }
+
+    /// The role template with this code.
+    pub(crate) fn role(&self, code: &str) -> Option<&Role> {
+        self.catalog.roles.iter().find(|r| r.code == code)
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity")
+    }
+}

@@ -1,0 +1,24 @@
+//! Who is written into the audit trail where no `Caller` exists yet: attempts to sign in.
+
+use kernel::{Caller, CallerKind, RegionCode};
+
+/// Somebody at an address who is not signed in, named as well as can be.
+pub fn nobody(name: &str, address: &str) -> Caller {
+    Caller {
+        kind: CallerKind::Staff,
+        account: None,
+        name: name.to_owned(),
+        role: "未登录".to_owned(),
+        institution: None,
+        institution_name: String::new(),
+        region: RegionCode::NATION,
+        address: address.to_owned(),
+        grants: Vec::new(),
+    }
+}
+
+/// A login that nobody has, shortened: people type passwords into the wrong box, and the trail must not keep them.
+pub fn shortened(login: &str) -> String {
+    let start: String = login.chars().filter(|c| !c.is_control()).take(3).collect();
+    format!("{start}…")
+}

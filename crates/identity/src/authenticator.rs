@@ -1,0 +1,268 @@
+//! Tells who is calling: session cookie, embedded session cookie or client credential → `Caller`.
+//!
+//! What was found is remembered for a few seconds, so that a doctor's page does not cost a query for its caller.
+//! Signing out, closing, locking and changing a password forget it at once in this process; other processes follow
+//! within [`KEEP`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::{HeaderMap, Method, header};
+use base64::Engine;
+use catalog::Catalog;
+use chrono::{DateTime, Duration, Utc};
+use contracts::Institutions;
+use futures::future::BoxFuture;
+use kernel::access::InstitutionId;
+use kernel::{AccountId, Caller, CallerKind, Clock, Id, Refusal, RefusalKind, RegionCode, Result};
+use store::Db;
+
+use crate::secret::{self, SecretDigest};
+use crate::session::{self, rules};
+use crate::{client, cookie, embed, grants};
+
+/// How long a caller is remembered without asking the database.
+pub const KEEP: Duration = Duration::seconds(5);
+/// More callers than this are not remembered: the memory is emptied and filled anew.
+const MOST: usize = 20_000;
+
+/// Whose credential it was; what is forgotten when something changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Account(AccountId),
+    Client(i64),
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    caller: Arc<Caller>,
+    owner: Owner,
+    until: DateTime<Utc>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    known: HashMap<SecretDigest, Known>,
+    /// Counts what was forgotten. A look-up that began before does not enter what it found.
+    generation: u64,
+}
+
+/// The authenticator.
+pub struct Gatekeeper {
+    db: Db,
+    catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+    institutions: Arc<dyn Institutions>,
+    memory: Mutex<Memory>,
+}
+
+impl Gatekeeper {
+    /// An authenticator that remembers nobody yet.
+    pub fn new(
+        db: Db,
+        catalog: Arc<Catalog>,
+        clock: Arc<dyn Clock>,
+        institutions: Arc<dyn Institutions>,
+    ) -> Self {
+        Self { db, catalog, clock, institutions, memory: Mutex::default() }
+    }
+
+    /// Forgets one token, after its session ended.
+    pub fn forget_token(&self, token: &SecretDigest) {
+        self.forget(|key, _| key == token);
+    }
+
+    /// Forgets all of an account, after it changed.
+    pub fn forget_account(&self, account: AccountId) {
+        self.forget(|_, known| known.owner == Owner::Account(account));
+    }
+
+    /// Forgets all of a machine client, after it was closed.
+    pub fn forget_client(&self, client: i64) {
+        self.forget(|_, known| known.owner == Owner::Client(client));
+    }
+
+    fn forget(&self, which: impl Fn(&SecretDigest, &Known) -> bool) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.generation += 1;
+        memory.known.retain(|key, known| !which(key, known));
+    }
+
+    /// The caller of a credential, from memory or by `load`.
+    async fn recall(
+        &self,
+        key: SecretDigest,
+        address: &str,
+        load: impl AsyncFnOnce(DateTime<Utc>) -> Result<Option<Known>>,
+    ) -> Result<Option<Arc<Caller>>> {
+        let now = self.clock.now();
+        let generation = {
+            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = memory.known.get(&key).filter(|known| now < known.until) {
+                return Ok(Some(at_address(&known.caller, address)));
+            }
+            memory.generation
+        };
+        let Some(known) = load(now).await? else { return Ok(None) };
+        let caller = at_address(&known.caller, address);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.generation == generation {
+            if memory.known.len() >= MOST {
+                memory.known.retain(|_, known| now < known.until);
+                if memory.known.len() >= MOST {
+                    memory.known.clear();
+                }
+            }
+            memory.known.insert(key, Known { caller: caller.clone(), ..known });
+        }
+        Ok(Some(caller))
+    }
+
+    async fn by_session(&self, token: &str, address: &str) -> Result<Option<Arc<Caller>>> {
+        let key = secret::digest(token);
+        self.recall(key, address, async |now| {
+            let pool = self.db.pool();
+            let Some(live) = session::load(pool, &key).await? else { return Ok(None) };
+            if !rules::alive(live.last_seen_at, live.expires_at, now) {
+                return Ok(None);
+            }
+            if rules::worth_touching(live.last_seen_at, now) {
+                session::touch(pool, &key, now).await?;
+            }
+            let region = RegionCode::parse(&live.region).unwrap_or(RegionCode::NATION);
+            let institution = live.institution_id.map(|id| Id::new(i64::from(id)));
+            let role = self.catalog.roles.iter().find(|r| r.code == live.role);
+            // Whoever must change the password first may do that and nothing else.
+            let grants = match role {
+                Some(role) if !live.must_change => grants::of_role(role, institution, &region),
+                _ => Vec::new(),
+            };
+            let caller = Caller {
+                kind: CallerKind::Staff,
+                account: Some(live.account()),
+                name: live.name.clone(),
+                role: role.map_or_else(|| live.role.clone(), |r| r.name.clone()),
+                institution,
+                institution_name: self.unit_name(institution, &region),
+                region,
+                address: address.to_owned(),
+                grants,
+            };
+            let until = (now + KEEP).min(live.expires_at);
+            Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Account(live.account()), until }))
+        })
+        .await
+    }
+
+    async fn by_embed(&self, token: &str, address: &str) -> Result<Option<Arc<Caller>>> {
+        let key = secret::digest(token);
+        self.recall(key, address, async |now| {
+            let Some(live) = embed::load_session(self.db.pool(), &key, now).await? else { return Ok(None) };
+            let institution = Id::new(i64::from(live.institution_id));
+            let Some(card) = self.institutions.by_id(institution) else { return Ok(None) };
+            let caller = embed::caller(&live.staff_no, &live.staff_name, &card, address);
+            let until = (now + KEEP).min(live.expires_at);
+            Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Client(live.client_id), until }))
+        })
+        .await
+    }
+
+    async fn by_basic(&self, credential: &str, address: &str) -> Result<Option<Arc<Caller>>> {
+        let wrong = || {
+            Refusal::new(
+                RefusalKind::Unauthenticated,
+                "client.wrong_credential",
+                "客户端编号或密钥不正确，或该客户端已停用。请核对平台发给贵单位的接入凭据；遗失密钥请联系平台管理员重新发放。",
+            )
+        };
+        let decoded = base64::engine::general_purpose::STANDARD.decode(credential.trim()).ok();
+        let Some((client_id, given)) = decoded
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .and_then(|text| text.split_once(':').map(|(id, given)| (id.to_owned(), given.to_owned())))
+        else {
+            return Err(wrong().into());
+        };
+        let key = secret::digest(&format!("{client_id}\0{given}"));
+        let found = self
+            .recall(key, address, async |now| {
+                let live = client::load_open(self.db.pool(), &client_id).await?;
+                // Compared for unknown clients as well, so that both take the same way.
+                let expected = live.as_ref().map_or_else(|| vec![0; 32], |l| l.secret_digest.clone());
+                let right = secret::same(&secret::digest(&given), &expected);
+                let Some(live) = live.filter(|_| right) else { return Ok(None) };
+                if live.last_used_at.is_none_or(|used| rules::worth_touching(used, now)) {
+                    client::touch(self.db.pool(), live.id, now).await?;
+                }
+                let institution = Id::new(i64::from(live.institution_id));
+                let card = self.institutions.by_id(institution);
+                let caller = Caller {
+                    kind: CallerKind::Client,
+                    account: None,
+                    name: live.name.clone(),
+                    role: "接入客户端".to_owned(),
+                    institution: Some(institution),
+                    institution_name: card.as_ref().map(|c| c.name.clone()).unwrap_or_default(),
+                    region: card.as_ref().map_or(RegionCode::NATION, |c| c.region),
+                    address: address.to_owned(),
+                    grants: grants::of_client(institution),
+                };
+                Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Client(live.id), until: now + KEEP }))
+            })
+            .await?;
+        found.map(Some).ok_or_else(|| wrong().into())
+    }
+
+    /// The name of a caller's unit: the institution, or the division for those of no institution.
+    pub(crate) fn unit_name(&self, institution: Option<InstitutionId>, region: &RegionCode) -> String {
+        match institution.and_then(|id| self.institutions.by_id(id)) {
+            Some(card) => card.name.clone(),
+            None => self.institutions.region_name(region),
+        }
+    }
+}
+
+impl web::Authenticator for Gatekeeper {
+    fn authenticate<'a>(
+        &'a self,
+        _method: &'a Method,
+        headers: &'a HeaderMap,
+        address: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+        Box::pin(async move {
+            let basic = headers
+                .get(header::AUTHORIZATION)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| value.split_once(' '))
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+            if let Some((_, credential)) = basic {
+                return self.by_basic(credential, address).await;
+            }
+            // The embedded session first: it has the lesser rights and names the person at the workstation, whoever
+            // else may have signed in with the same browser. Cookies that have ended mean nobody, not an error.
+            if let Some(token) = cookie::token(headers, cookie::EMBED)
+                && let Some(caller) = self.by_embed(token, address).await?
+            {
+                return Ok(Some(caller));
+            }
+            match cookie::token(headers, cookie::SESSION) {
+                Some(token) => self.by_session(token, address).await,
+                None => Ok(None),
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for Gatekeeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gatekeeper")
+    }
+}
+
+fn at_address(caller: &Arc<Caller>, address: &str) -> Arc<Caller> {
+    if caller.address == address {
+        return caller.clone();
+    }
+    let mut other = Caller::clone(caller);
+    address.clone_into(&mut other.address);
+    Arc::new(other)
+}

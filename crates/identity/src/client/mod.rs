@@ -1,0 +1,111 @@
+//! Machine clients (接入客户端): an institution's programs that upload its rows, and the key that signs links which embed
+//! the record in its workstations.
+
+mod pages;
+mod store;
+
+use ::store::{AuditEntry, audit};
+use kernel::access::InstitutionId;
+use kernel::{Caller, Purpose, Refusal, Result};
+use web::{Access, Routes};
+
+pub use store::{ClientRow, LiveClient, load_open, touch};
+
+use crate::account::MANAGE;
+use crate::{Identity, secret};
+
+/// The routes of machine clients.
+pub(crate) fn routes(identity: &Identity) -> Routes<()> {
+    let manage = Access::Needs(MANAGE);
+    Routes::new()
+        .get("/clients", manage, pages::list)
+        .post("/clients", manage, pages::create)
+        .post("/clients/{client}/close", manage, pages::close)
+        .with_state(identity.clone())
+}
+
+/// A machine client just created. The secrets are told once.
+#[derive(Clone)]
+pub struct IssuedClient {
+    /// Name for HTTP Basic, e.g. `c-3f9a0c1d27`.
+    pub client_id: String,
+    /// Password for HTTP Basic: 64 hexadecimal digits.
+    pub secret: String,
+    /// Key for signed links: 64 hexadecimal digits that stand for 32 bytes.
+    pub link_key: String,
+}
+
+impl std::fmt::Debug for IssuedClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedClient").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Creates a machine client for an institution.
+    pub async fn create_client(
+        &self,
+        institution: InstitutionId,
+        name: &str,
+        by: &Caller,
+    ) -> Result<IssuedClient> {
+        let name = name.trim();
+        if !(2..=50).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            return Err(
+                Refusal::invalid("client.bad_name", "名称须为 2 至 50 个字，如“HIS 数据上传”。").into()
+            );
+        }
+        if self.institutions.by_id(institution).is_none() {
+            return Err(
+                Refusal::invalid("client.unknown_institution", "没有这个机构，请从列表中选择。").into()
+            );
+        }
+        let link_key = secret::random_key()?;
+        let issued = IssuedClient {
+            client_id: format!("c-{}", secret::random_suffix(10)?),
+            secret: secret::random_token()?,
+            link_key: secret::hex(&link_key),
+        };
+        let now = self.clock.now();
+        self.db
+            .transaction(async |tx| {
+                let id = store::insert(tx, &issued, institution, name, &link_key, &by.name, now).await?;
+                let entry = AuditEntry {
+                    act: "client.create",
+                    object_kind: "client",
+                    object_id: Some(id),
+                    object_label: format!("{} {name}", issued.client_id),
+                    detail: Some(serde_json::json!({ "institution": institution })),
+                    ..AuditEntry::default()
+                };
+                audit::record(tx, by, &Purpose::of(""), now, &entry).await
+            })
+            .await?;
+        Ok(issued)
+    }
+
+    /// The machine clients of an institution, newest first.
+    pub async fn clients_of(&self, institution: InstitutionId) -> Result<Vec<ClientRow>> {
+        store::list(self.db.pool(), &[], &[i32::try_from(institution.get()).unwrap_or(0)]).await
+    }
+
+    /// Closes a machine client at once and for good; nothing when it is closed already.
+    pub async fn close_client(&self, client: i64, by: &Caller) -> Result<()> {
+        let now = self.clock.now();
+        self.db
+            .transaction(async |tx| {
+                let Some(client_id) = store::close(tx, client).await? else { return Ok(()) };
+                let entry = AuditEntry {
+                    act: "client.close",
+                    object_kind: "client",
+                    object_id: Some(client),
+                    object_label: client_id,
+                    ..AuditEntry::default()
+                };
+                audit::record(tx, by, &Purpose::of(""), now, &entry).await
+            })
+            .await?;
+        self.gatekeeper.forget_client(client);
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! The desk (工作台): what waits for whoever signed in, and the way to their work.
+
+use ::store::DbDoing;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use catalog::MenuItem;
+use chrono::{NaiveDateTime, Timelike};
+use contracts::DeskCard;
+use kernel::{Caller, CallerKind, Id, Result};
+use maud::{Markup, html};
+use web::ui::{Tone, badge, card, card_with, describe, fact, icon, notice, page_head};
+use web::{Access, Frame, Reply, Routes};
+
+use crate::row::row;
+use crate::{Identity, account, page};
+
+/// The route of the desk.
+pub(crate) fn routes(identity: &Identity) -> Routes<()> {
+    Routes::new()
+        .get("/", Access::Open("leads to the desk or to sign-in and shows nothing"), front)
+        .get("/desk", Access::SignedIn("everybody has a desk; what lies on it follows their rights"), show)
+        .with_state(identity.clone())
+}
+
+#[derive(Debug, Clone)]
+struct SignIn {
+    at: chrono::DateTime<chrono::Utc>,
+    address: String,
+    outcome: String,
+}
+row!(SignIn { at, address, outcome });
+
+async fn front(frame: Frame) -> Redirect {
+    Redirect::to(if frame.caller.is_some() { "/desk" } else { "/sign-in" })
+}
+
+async fn show(State(identity): State<Identity>, frame: Frame) -> Reply<Response> {
+    let Some(caller) = frame.caller.clone() else { return Ok(Redirect::to("/sign-in").into_response()) };
+    if caller.kind != CallerKind::Staff {
+        return Err(account::no_account().into());
+    }
+    let waiting = waiting_for(&identity, &caller).await;
+    let sign_ins = recent_sign_ins(&identity, &caller).await?;
+    let must_change = match caller.account {
+        Some(id) => account::store::by_id(identity.db.pool(), id).await?.is_some_and(|row| row.must_change),
+        None => false,
+    };
+    let items: Vec<&MenuItem> = identity
+        .catalog
+        .menu
+        .iter()
+        .filter(|item| item.path != "/desk" && item.need.is_none_or(|need| caller.may(need)))
+        .collect();
+    let body = view(&caller, identity.clock.local(), must_change, &waiting, &items, &sign_ins);
+    Ok(frame.page("工作台", body).into_response())
+}
+
+/// The panels of other contexts. One that fails leaves a gap, not an error page: the way to work stays open.
+async fn waiting_for(identity: &Identity, caller: &Caller) -> Vec<DeskCard> {
+    let mut cards = Vec::new();
+    for panel in identity.panels.iter() {
+        match panel.card(caller).await {
+            Ok(card) => cards.extend(card),
+            Err(error) => tracing::warn!(%error, "a panel of the desk failed"),
+        }
+    }
+    cards
+}
+
+/// One's own last sign-ins and what others tried with one's login name.
+async fn recent_sign_ins(identity: &Identity, caller: &Caller) -> Result<Vec<SignIn>> {
+    // Attempts carry the account as the object: who tried is not known.
+    sqlx::query_as(
+        "select at, address, outcome from audit_entry
+         where act = 'sign_in' and object_kind = 'account' and object_id = $1 and at > $2
+         order by id desc limit 5",
+    )
+    .bind(caller.account.map(Id::get))
+    .bind(identity.clock.now() - chrono::Duration::days(30))
+    .fetch_all(identity.db.pool())
+    .await
+    .db("read the last sign-ins")
+}
+
+fn greeting(now: NaiveDateTime) -> &'static str {
+    match now.hour() {
+        5..=8 => "早上好",
+        9..=11 => "上午好",
+        12..=13 => "中午好",
+        14..=18 => "下午好",
+        _ => "晚上好",
+    }
+}
+
+fn view(
+    caller: &Caller,
+    now: NaiveDateTime,
+    must_change: bool,
+    waiting: &[DeskCard],
+    items: &[&MenuItem],
+    sign_ins: &[SignIn],
+) -> Markup {
+    html! {
+        (page_head(&[], &format!("{}，{}", caller.name, greeting(now)),
+            &format!("{} · {} · {}", caller.institution_name, caller.role, now.format("%Y-%m-%d")), html! {}))
+        @if must_change {
+            (notice(Tone::Warn, "请先修改初始密码", "当前密码由管理员设置，修改后才能使用其他功能。"))
+            p { a.btn.btn-primary href="/account" { "修改密码" } }
+        }
+        @for panel in waiting { (panel_card(panel)) }
+        (card("我的功能", html! {
+            @if items.is_empty() {
+                p.mk-muted { "您的角色目前没有可用的功能，请联系本单位管理员。" }
+            }
+            div.mk-figures {
+                @for item in items {
+                    a.mk-figure href=(item.path) { span { (item.group) } b { (icon(&item.icon)) " " (item.title) } }
+                }
+            }
+        }))
+        (card_with("最近登录", html! { a href="/account" { "我的账号" } }, page::table(
+            &["时间", "地址", "结果"],
+            &sign_ins.iter().map(|s| vec![
+                html! { span.mk-date { (page::time(s.at)) } },
+                html! { (s.address) },
+                if s.outcome == "ok" { badge(Tone::Neutral, "成功") } else { badge(Tone::Warn, "未成功") },
+            ]).collect::<Vec<_>>(),
+        )))
+        @if sign_ins.iter().any(|s| s.outcome != "ok") {
+            p.mk-muted { "如有不是您本人的登录，请立即修改密码并告诉管理员。" }
+        }
+    }
+}
+
+fn panel_card(panel: &DeskCard) -> Markup {
+    card(
+        &panel.title,
+        describe(
+            &panel
+                .lines
+                .iter()
+                .map(|line| {
+                    let (name, _) = fact(&line.text, "");
+                    let figure = html! {
+                        @if line.urgent { (badge(Tone::Warn, &line.figure)) } @else { (line.figure) }
+                    };
+                    let value = if line.link.is_empty() {
+                        figure
+                    } else {
+                        html! { a href=(line.link) { (figure) } }
+                    };
+                    (name, value)
+                })
+                .collect::<Vec<_>>(),
+        ),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use contracts::DeskLine;
+
+    #[test]
+    fn the_desk_greets_and_shows_what_waits() {
+        let caller = Caller::system("王力");
+        let now = chrono::NaiveDate::from_ymd_opt(2025, 3, 4).unwrap().and_hms_opt(10, 0, 0).unwrap();
+        let panel = DeskCard {
+            title: "数据上传".into(),
+            lines: vec![DeskLine {
+                text: "昨日缺报".into(),
+                figure: "3".into(),
+                link: "/quality".into(),
+                urgent: true,
+            }],
+        };
+        let page = view(&caller, now, false, &[panel], &[], &[]).into_string();
+        assert!(
+            page.contains("王力，上午好") && page.contains("昨日缺报") && page.contains("href=\"/quality\"")
+        );
+        assert!(!page.contains("请先修改初始密码"));
+        assert!(view(&caller, now, true, &[], &[], &[]).into_string().contains("请先修改初始密码"));
+    }
+}

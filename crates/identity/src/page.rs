@@ -1,0 +1,125 @@
+//! Small pieces that several pages of this context share.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, header};
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+/// Where a request came from.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// Address, empty when unknown.
+    pub address: String,
+    /// What the browser calls itself.
+    pub agent: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let address = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|info| info.0.ip().to_string())
+            .unwrap_or_default();
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        Ok(Self { address, agent: agent.to_owned() })
+    }
+}
+
+/// An instant as people read it: `2025-03-04 14:05`.
+pub fn time(at: DateTime<Utc>) -> String {
+    kernel::clock::to_china(at).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// An instant with seconds, for the audit trail.
+pub fn time_exact(at: DateTime<Utc>) -> String {
+    kernel::clock::to_china(at).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A labelled control of a form, with a hint below it.
+pub fn control(label: &str, id: &str, hint: &str, control: &Markup) -> Markup {
+    html! {
+        div.mk-field {
+            label for=(id) { (label) }
+            div.mk-field-line { (control) }
+            @if !hint.is_empty() { small { (hint) } }
+        }
+    }
+}
+
+/// A one-button form.
+pub fn act_button(action: &str, label: &str, class: &str) -> Markup {
+    html! { form method="post" action=(action) { button class={ "btn " (class) } type="submit" { (label) } } }
+}
+
+/// A table inside a frame that scrolls when the screen is narrow.
+pub fn table(heads: &[&str], rows: &[Vec<Markup>]) -> Markup {
+    html! {
+        div.mk-scroll {
+            table.mk-table {
+                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                tbody {
+                    @for row in rows {
+                        tr { @for (cell, head) in row.iter().zip(heads) { td data-label=(head) { (cell) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The bar above a list: how many there are and what can be done with them.
+pub fn list_bar(count: &str, acts: &Markup) -> Markup {
+    html! { div.mk-list-bar { span { (count) } nav { (acts) } } }
+}
+
+/// What a download answers.
+pub type Download = ([(HeaderName, String); 3], String);
+
+/// A CSV download for spreadsheet programs: UTF-8 with byte-order mark. Cells that a spreadsheet would take for a
+/// formula get an apostrophe before them.
+pub fn csv(file: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Download {
+    let mut text = String::from("\u{feff}");
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        for (position, cell) in cells.enumerate() {
+            if position > 0 {
+                text.push(',');
+            }
+            let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+            text.push('"');
+            if formula {
+                text.push('\'');
+            }
+            text.push_str(&cell.replace('"', "\"\""));
+            text.push('"');
+        }
+        text.push_str("\r\n");
+    };
+    line(&mut heads.iter().copied());
+    for row in rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    (headers, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_formula_in_a_cell_stays_a_text() {
+        let rows = [vec!["=cmd()".to_owned(), "他说\"好\"".to_owned()]];
+        let (_, text) = csv("x.csv", &["a", "b"], rows.into_iter());
+        assert_eq!(text, "\u{feff}\"a\",\"b\"\r\n\"'=cmd()\",\"他说\"\"好\"\"\"\r\n");
+    }
+}
