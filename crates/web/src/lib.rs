@@ -6,9 +6,11 @@ pub mod failure;
 pub mod frame;
 pub mod mask;
 pub mod route;
+pub mod serve;
 pub mod ui;
 
 pub use assets::asset_url;
 pub use failure::{Failure, Reply};
 pub use frame::{Face, Frame};
 pub use route::{Access, Allowed, Authenticator, RouteInfo, Routes};
+pub use serve::{ClientAddress, Site, build_app};

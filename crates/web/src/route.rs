@@ -1,9 +1,11 @@
 //! Routes that state what they need. A route cannot be added without saying who may use it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Request};
+use axum::body::HttpBody;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
@@ -56,17 +58,28 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// Adds a route.
-    pub fn add<H, T>(mut self, method: Method, path: &str, access: Access, handler: H) -> Self
+    pub fn add<H, T>(self, method: Method, path: &str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.put(method, path, access, Body::Small, handler)
+    }
+
+    fn put<H, T>(mut self, method: Method, path: &str, access: Access, body: Body, handler: H) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
     {
         // Every method used in this program has a filter; an unknown one would match nothing.
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
-        let guarded: MethodRouter<S> =
+        let mut guarded: MethodRouter<S> =
             on(filter, handler).layer(middleware::from_fn(move |request: Request, next: Next| async move {
-                guard(access, request, next).await
+                guard(access, body, request, next).await
             }));
+        if body == Body::Stream {
+            guarded = guarded.layer(DefaultBodyLimit::disable());
+        }
         self.router = self.router.route(path, guarded);
         self.list.push(RouteInfo { method, path: path.to_owned(), access });
         self
@@ -80,6 +93,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Adds a POST route.
     pub fn post<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
         self.add(Method::POST, path, access, handler)
+    }
+
+    /// Adds a POST route whose body may be of any size and take any time: uploads, read as a stream.
+    pub fn post_stream<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
+        self.put(Method::POST, path, access, Body::Stream, handler)
     }
 
     /// Gives the handlers their state.
@@ -117,7 +135,21 @@ pub trait Authenticator: Send + Sync + 'static {
     ) -> BoxFuture<'a, kernel::Result<Option<Arc<Caller>>>>;
 }
 
-async fn guard(access: Access, mut request: Request, next: Next) -> Response {
+/// The most bytes a body may have, unless the route streams.
+pub const BODY_LIMIT: u64 = 2 * 1024 * 1024;
+
+/// The longest an ordinary request may take.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    /// At most [`BODY_LIMIT`], answered within [`PATIENCE`].
+    Small,
+    /// An upload.
+    Stream,
+}
+
+async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Arc<Caller>>().cloned();
     match access {
         Access::Open(_) => {}
@@ -140,7 +172,36 @@ async fn guard(access: Access, mut request: Request, next: Next) -> Response {
     if let (Some(caller), Access::Needs(need)) = (caller, access) {
         request.extensions_mut().insert(Allowed { caller, need });
     }
-    next.run(request).await
+    if body == Body::Stream {
+        return next.run(request).await;
+    }
+    if request.body().size_hint().lower() > BODY_LIMIT {
+        return too_large().into_response();
+    }
+    match tokio::time::timeout(PATIENCE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Failure(
+            Refusal::new(
+                RefusalKind::Unavailable,
+                "request.too_slow",
+                "这一步用时过长，已经停止，没有改动任何数据。请缩小查询范围，或稍后再试。",
+            )
+            .into(),
+        )
+        .into_response(),
+    }
+}
+
+/// What a body beyond [`BODY_LIMIT`] is answered.
+pub(crate) fn too_large() -> Failure {
+    Failure(
+        Refusal::new(
+            RefusalKind::TooLarge,
+            "request.too_large",
+            "提交的内容超过 2 MB。成批数据请用“数据上传”页面或上传接口。",
+        )
+        .into(),
+    )
 }
 
 /// The caller of a route that needs a right, and that right. The way to a [`Reach`].

@@ -1,0 +1,117 @@
+//! Where a request comes from: the client's address, and whether another site's page made the browser send it.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, Method, header};
+use kernel::Refusal;
+
+/// The address of the client, as an extension of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientAddress(pub String);
+
+/// The client's address: the peer's, or, when the peer is a trusted proxy, the last address of `X-Forwarded-For` that
+/// is not itself a trusted proxy.
+pub(super) fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpAddr]) -> String {
+    let Some(peer) = peer.map(|p| p.to_canonical()) else { return "unknown".to_owned() };
+    if !trusted.contains(&peer) {
+        return peer.to_string();
+    }
+    let mut client = peer;
+    let chain: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
+    for hop in chain.iter().rev() {
+        // What is not an address was written by somebody we do not know; go no further.
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !trusted.contains(&client) {
+            break;
+        }
+    }
+    client.to_string()
+}
+
+/// Refuses a changing request that another site's page made the browser send.
+///
+/// Browsers say so in `Sec-Fetch-Site`, older ones in `Origin`; a request with a cookie and neither is refused, a
+/// program's request (no cookie, neither header) passes.
+pub(super) fn forged(method: &Method, headers: &HeaderMap) -> Option<Refusal> {
+    if method.is_safe() {
+        return None;
+    }
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let ours =
+        match (headers.get("sec-fetch-site").map(|v| v.as_bytes()), headers.contains_key(header::ORIGIN)) {
+            (Some(site), _) => site == b"same-origin" || site == b"none",
+            (None, true) => {
+                let origin =
+                    text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+                origin.is_some() && origin == text(header::HOST)
+            }
+            (None, false) => !headers.contains_key(header::COOKIE),
+        };
+    (!ours).then(|| {
+        Refusal::forbidden(
+            "request.cross_site",
+            "这次提交来自别的网站，或浏览器没有说明来源，为保护您的账号已被拒绝。请从本平台的页面重新操作。",
+        )
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn forged_requests() {
+        let host = ("host", "mk.example:8686");
+        let cookie = ("cookie", "session=1");
+        // what the browser sends, refused?
+        let table: &[(&[(&'static str, &'static str)], bool)] = &[
+            (&[host, cookie, ("sec-fetch-site", "same-origin")], false),
+            (&[host, cookie, ("sec-fetch-site", "none")], false),
+            (&[host, cookie, ("sec-fetch-site", "same-site")], true),
+            (&[host, cookie, ("sec-fetch-site", "cross-site")], true),
+            (&[host, ("sec-fetch-site", "cross-site")], true),
+            (&[host, cookie, ("sec-fetch-site", "cross-site"), ("origin", "http://mk.example:8686")], true),
+            (&[host, cookie, ("origin", "http://mk.example:8686")], false),
+            (&[host, cookie, ("origin", "http://evil.example")], true),
+            (&[host, cookie, ("origin", "http://mk.example:8687")], true),
+            (&[host, cookie, ("origin", "null")], true),
+            (&[host, cookie], true),
+            (&[host], false),
+            (&[host, ("authorization", "Bearer x")], false),
+        ];
+        for (pairs, refused) in table {
+            assert_eq!(forged(&Method::POST, &headers(pairs)).is_some(), *refused, "{pairs:?}");
+            assert!(forged(&Method::GET, &headers(pairs)).is_none());
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        let second: IpAddr = "10.0.0.2".parse().unwrap();
+        let forwarded = headers(&[("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.2")]);
+        let table = [
+            (Some(proxy), vec![proxy, second], "203.0.113.9"),
+            (Some(proxy), vec![proxy], "10.0.0.2"),
+            (Some(proxy), vec![], "10.0.0.1"),
+            (Some("::ffff:192.0.2.7".parse().unwrap()), vec![proxy], "192.0.2.7"),
+            (None, vec![proxy], "unknown"),
+        ];
+        for (peer, trusted, expected) in table {
+            assert_eq!(client_address(peer, &forwarded, &trusted), expected, "{peer:?} {trusted:?}");
+        }
+        let nonsense = headers(&[("x-forwarded-for", "1.2.3.4, <script>")]);
+        assert_eq!(client_address(Some(proxy), &nonsense, &[proxy]), "10.0.0.1");
+    }
+}
