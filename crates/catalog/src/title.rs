@@ -6,7 +6,7 @@ use crate::codes::CodeTables;
 use crate::model::{Dataset, FieldKind, TitlePart};
 use crate::value::Value;
 
-/// A value as text: codes by name, times to the minute, yes and no in Chinese; empty for no value.
+/// A value as text: codes by name, numbers of more than two places without idle zeros, times to the minute, yes and no in Chinese; empty for no value.
 #[must_use]
 pub fn display<'a>(kind: &'a FieldKind, value: &'a Value, tables: &'a CodeTables) -> Cow<'a, str> {
     match (kind, value) {
@@ -14,6 +14,10 @@ pub fn display<'a>(kind: &'a FieldKind, value: &'a Value, tables: &'a CodeTables
         (FieldKind::Code { table, .. }, Value::Text(code)) => Cow::Borrowed(tables.display(table, code)),
         (_, Value::Text(text)) => Cow::Borrowed(text),
         (_, Value::Integer(number)) => Cow::Owned(number.to_string()),
+        // Up to two places are money or a measured precision; more are only the room that the column leaves.
+        (FieldKind::Decimal { scale: 3.. }, Value::Decimal(number)) => {
+            Cow::Owned(number.normalize().to_string())
+        }
         (_, Value::Decimal(number)) => Cow::Owned(number.to_string()),
         (_, Value::Date(date)) => Cow::Owned(date.format("%Y-%m-%d").to_string()),
         (_, Value::DateTime(time)) => Cow::Owned(time.format("%Y-%m-%d %H:%M").to_string()),
@@ -22,18 +26,36 @@ pub fn display<'a>(kind: &'a FieldKind, value: &'a Value, tables: &'a CodeTables
     }
 }
 
-/// Fills a template: codes by name, empty fields vanish, white space is collapsed.
+/// Fills a template: codes by name, white space is collapsed. An empty field vanishes together with the characters
+/// written directly beside it: of `第{dose_no}剂 {site}` only the site is left where the dose is not known.
 #[must_use]
 pub fn render(parts: &[TitlePart], dataset: &Dataset, values: &[Value], tables: &CodeTables) -> String {
-    let mut out = String::new();
-    for part in parts {
-        let text = match part {
+    let filled: Vec<Cow<'_, str>> = parts
+        .iter()
+        .map(|part| match part {
             TitlePart::Text(text) => Cow::Borrowed(text.as_str()),
             TitlePart::Field(position) => match (dataset.fields.get(*position), values.get(*position)) {
                 (Some(field), Some(value)) => display(&field.kind, value, tables),
-                _ => continue,
+                _ => Cow::Borrowed(""),
             },
-        };
+        })
+        .collect();
+    let empty = |index: Option<usize>| {
+        index.is_some_and(|i| {
+            matches!(parts.get(i), Some(TitlePart::Field(_))) && filled.get(i).is_some_and(|t| t.is_empty())
+        })
+    };
+    let mut out = String::new();
+    for (index, text) in filled.iter().enumerate() {
+        let mut text: &str = text;
+        if matches!(parts[index], TitlePart::Text(_)) {
+            if empty(index.checked_sub(1)) {
+                text = &text[text.find(char::is_whitespace).unwrap_or(text.len())..];
+            }
+            if empty(Some(index + 1)) {
+                text = &text[..text.trim_end_matches(|c: char| !c.is_whitespace()).len()];
+            }
+        }
         for c in text.chars() {
             if !c.is_whitespace() {
                 out.push(c);
@@ -46,18 +68,19 @@ pub fn render(parts: &[TitlePart], dataset: &Dataset, values: &[Value], tables: 
     out
 }
 
-/// Reads a template; `position` finds fields by name. `Err` holds every piece that names no field, or the template
-/// itself where its braces do not match.
+/// Reads a template; `position` finds fields by name. The second list holds every piece that names no field, and the
+/// rest of the template from where its braces do not match.
 pub(crate) fn parse(
     template: &str,
     position: impl Fn(&str) -> Option<usize>,
-) -> Result<Vec<TitlePart>, Vec<String>> {
+) -> (Vec<TitlePart>, Vec<String>) {
     let mut parts = Vec::new();
     let mut unknown = Vec::new();
     let mut rest = template;
     while let Some(open) = rest.find(['{', '}']) {
-        let Some(close) = rest[open..].find('}').filter(|_| rest[open..].starts_with('{')) else {
-            return Err(vec![rest.to_owned()]);
+        let Some(close) = rest[open..].find('}').filter(|close| *close > 0) else {
+            unknown.push(rest.to_owned());
+            return (parts, unknown);
         };
         if open > 0 {
             parts.push(TitlePart::Text(rest[..open].to_owned()));
@@ -72,5 +95,5 @@ pub(crate) fn parse(
     if !rest.is_empty() {
         parts.push(TitlePart::Text(rest.to_owned()));
     }
-    if unknown.is_empty() { Ok(parts) } else { Err(unknown) }
+    (parts, unknown)
 }

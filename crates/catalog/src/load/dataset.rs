@@ -484,25 +484,19 @@ fn read_record(table: Table<'_>, find: &Fields<'_>) -> RecordView {
 
 fn read_template(table: &Table<'_>, find: &Fields<'_>, key: &'static str) -> Vec<TitlePart> {
     let Some(text) = table.text(key) else { return Vec::new() };
-    match title::parse(text.value, |name| find.list.iter().position(|f| f.name == name)) {
-        Ok(parts) => {
-            for part in &parts {
-                if let TitlePart::Field(position) = part
-                    && find.list[*position].sensitivity == Sensitivity::Restricted
-                {
-                    let name = &find.list[*position].name;
-                    table.report(text.at, format!("“{key}”不能含受限字段“{name}”：列表页会显示给所有人"));
-                }
-            }
-            parts
-        }
-        Err(unknown) => {
-            for name in unknown {
-                table.report(text.at, format!("“{key}”中的“{name}”不是字段，或花括号不成对"));
-            }
-            Vec::new()
+    let (parts, unknown) = title::parse(text.value, |name| find.list.iter().position(|f| f.name == name));
+    for name in unknown {
+        table.report(text.at, format!("“{key}”中的“{name}”不是字段，或花括号不成对"));
+    }
+    for part in &parts {
+        if let TitlePart::Field(position) = part
+            && find.list[*position].sensitivity == Sensitivity::Restricted
+        {
+            let name = &find.list[*position].name;
+            table.report(text.at, format!("“{key}”不能含受限字段“{name}”：列表页会显示给所有人"));
         }
     }
+    parts
 }
 
 fn read_expectation(table: Option<Table<'_>>) -> Expectation {
