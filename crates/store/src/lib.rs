@@ -9,9 +9,11 @@ pub mod fact_schema;
 pub mod facts;
 pub mod failure;
 pub mod migrate;
+pub mod objects;
 
 pub use audit::{AuditEntry, record};
 pub use cluster::Cluster;
 pub use db::{Db, Retry, Tx};
 pub use failure::{DbDoing, db_error};
 pub use migrate::{MIGRATIONS, Migration, migrate};
+pub use objects::Objects;
