@@ -1,13 +1,13 @@
 //! Small pieces that several pages of this context share.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
+use web::serve::ClientAddress;
 
 /// Where a request came from.
 #[derive(Debug, Clone)]
@@ -21,11 +21,10 @@ pub struct Visitor {
 impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     type Rejection = Infallible;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let address = parts
-            .extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|info| info.0.ip().to_string())
-            .unwrap_or_default();
+        let address = match parts.extensions.get::<ClientAddress>() {
+            Some(address) => address.0.clone(),
+            None => String::new(),
+        };
         let agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
         Ok(Self { address, agent: agent.to_owned() })
     }

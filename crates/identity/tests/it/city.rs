@@ -1,0 +1,274 @@
+//! A city of two counties with three institutions, and browsers and programs that call on it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Request, StatusCode, header};
+use contracts::{InstitutionCard, Institutions, NewInstitution, PersonLookup};
+use futures::future::BoxFuture;
+use http_body_util::BodyExt;
+use identity::{Identity, NewAccount, Persona};
+use kernel::access::InstitutionId;
+use kernel::{Caller, Id, Need, RegionCode, Result};
+use testkit::{TestClock, TestDb};
+use tower::ServiceExt;
+use web::serve::Site;
+use web::{Access, Routes};
+
+pub const PASSWORD: &str = "Xy7#kPq2wLm";
+
+/// Two counties of one city: a hospital and a township centre in the first, a hospital in the second.
+struct Register(Vec<Arc<InstitutionCard>>);
+
+impl Register {
+    fn new() -> Self {
+        let card = |id, name: &str, class: &str, region: &str| {
+            Arc::new(InstitutionCard {
+                id: Id::new(id),
+                code: format!("1241150000000000{id}X"),
+                name: name.to_owned(),
+                short_name: name.to_owned(),
+                sender_class: class.to_owned(),
+                region: RegionCode::parse(region).unwrap(),
+                invented: true,
+            })
+        };
+        Self(vec![
+            card(1, "平桥县医院（虚构）", "hospital", "411503"),
+            card(2, "明港卫生院（虚构）", "township", "411503102"),
+            card(3, "浉河医院（虚构）", "hospital", "411502"),
+        ])
+    }
+}
+
+impl Institutions for Register {
+    fn by_id(&self, id: InstitutionId) -> Option<Arc<InstitutionCard>> {
+        self.0.iter().find(|card| card.id == id).cloned()
+    }
+    fn by_code(&self, code: &str) -> Option<Arc<InstitutionCard>> {
+        self.0.iter().find(|card| card.code == code).cloned()
+    }
+    fn all(&self) -> Arc<Vec<Arc<InstitutionCard>>> {
+        Arc::new(self.0.clone())
+    }
+    fn region_name(&self, code: &RegionCode) -> String {
+        format!("{code}辖区")
+    }
+    fn register<'a>(&'a self, _: NewInstitution) -> BoxFuture<'a, Result<InstitutionId>> {
+        unreachable!("nothing is registered in these stories")
+    }
+}
+
+/// Knows one patient of the first hospital.
+struct People;
+
+impl PersonLookup for People {
+    fn by_local_no<'a>(
+        &'a self,
+        institution: InstitutionId,
+        no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<i64>>> {
+        Box::pin(async move { Ok((institution.get() == 1 && no == "P001").then_some(42)) })
+    }
+    fn by_citizen_id<'a>(&'a self, number: &'a str) -> BoxFuture<'a, Result<Option<i64>>> {
+        Box::pin(async move { Ok((number == "41150319900307123X").then_some(43)) })
+    }
+}
+
+pub struct City {
+    pub db: TestDb,
+    pub clock: Arc<TestClock>,
+    pub identity: Identity,
+    app: Router,
+}
+
+fn catalog() -> catalog::Catalog {
+    catalog::load::load([
+        ("roles/auditor.toml", include_str!("../../../../catalog/roles/auditor.toml")),
+        ("roles/city_data_manager.toml", include_str!("../../../../catalog/roles/city_data_manager.toml")),
+        (
+            "roles/county_administrator.toml",
+            include_str!("../../../../catalog/roles/county_administrator.toml"),
+        ),
+        ("roles/hospital_engineer.toml", include_str!("../../../../catalog/roles/hospital_engineer.toml")),
+        ("roles/platform_operator.toml", include_str!("../../../../catalog/roles/platform_operator.toml")),
+        ("roles/township_doctor.toml", include_str!("../../../../catalog/roles/township_doctor.toml")),
+        ("menu.toml", include_str!("../../../../catalog/menu.toml")),
+    ])
+    .expect("the shipped roles are good")
+}
+
+/// Shows who is calling and with which rights: stands for every page of other contexts.
+async fn who(caller: axum::Extension<Arc<Caller>>) -> String {
+    let grants: Vec<String> =
+        caller.grants.iter().map(|g| format!("{:?} {:?} {:?}", g.line, g.act, g.span)).collect();
+    format!(
+        "{:?}|{}|{}|{}|{}",
+        caller.kind,
+        caller.name,
+        caller.role,
+        caller.institution_name,
+        grants.join(",")
+    )
+}
+
+pub async fn city() -> City {
+    let migrations: Vec<store::Migration> =
+        store::migrate::MIGRATIONS.iter().chain(identity::MIGRATIONS).copied().collect();
+    let db = TestDb::create(&migrations, &[]).await;
+    let clock = testkit::clock();
+    let identity =
+        Identity::new(db.db().clone(), Arc::new(catalog()), clock.clone(), Arc::new(Register::new()))
+            .unwrap()
+            .with_people(Arc::new(People));
+    let others = Routes::new()
+        .get("/who", Access::SignedIn("test"), who)
+        .get("/medical", Access::Needs(Need::new(kernel::Line::Medical, kernel::Act::Read)), who)
+        .get(
+            "/embed/record/{person}",
+            Access::Needs(Need::new(kernel::Line::Medical, kernel::Act::Read)),
+            who,
+        )
+        .with_state(());
+    let site = Site {
+        authenticator: identity.authenticator(),
+        face: web::frame::Face::default(),
+        embed_ancestors: Vec::new(),
+        trusted_proxies: Vec::new(),
+    };
+    let app = web::serve::build_app(identity.routes().merge(others), site);
+    City { db, clock, identity, app }
+}
+
+impl City {
+    /// Opens an account with [`PASSWORD`].
+    pub async fn person(
+        &self,
+        login: &str,
+        name: &str,
+        role: &str,
+        institution: Option<i64>,
+        region: &str,
+    ) -> i64 {
+        let account = NewAccount {
+            login: login.to_owned(),
+            name: name.to_owned(),
+            staff_no: format!("{login}-1"),
+            role: role.to_owned(),
+            institution: institution.map(Id::new),
+            region: RegionCode::parse(region).unwrap(),
+        };
+        let persona = Persona { account, password: PASSWORD.to_owned() };
+        self.identity.ensure_persona(&persona).await.unwrap().get()
+    }
+
+    pub async fn doctor(&self) -> i64 {
+        self.person("wang.li", "王丽华", "township_doctor", Some(2), "411503102").await
+    }
+    pub async fn county_administrator(&self) -> i64 {
+        self.person("county", "陈县管", "county_administrator", None, "411503").await
+    }
+
+    pub fn browser(&self) -> Browser {
+        self.browser_at("10.1.1.1")
+    }
+    pub fn browser_at(&self, address: &str) -> Browser {
+        Browser {
+            app: self.app.clone(),
+            address: format!("{address}:50000").parse().unwrap(),
+            cookies: BTreeMap::new(),
+            basic: None,
+            site: "same-origin",
+        }
+    }
+
+    /// Outcomes in the audit trail of an act, oldest first.
+    pub async fn outcomes(&self, act: &str) -> Vec<String> {
+        sqlx::query_scalar("select outcome from audit_entry where act = $1 order by id")
+            .bind(act)
+            .fetch_all(self.db.pool())
+            .await
+            .unwrap()
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub location: String,
+    pub cookies: Vec<String>,
+    pub text: String,
+}
+
+/// Somebody's browser, with its cookies; or a program, with its credential.
+#[derive(Clone)]
+pub struct Browser {
+    app: Router,
+    address: SocketAddr,
+    pub cookies: BTreeMap<String, String>,
+    pub basic: Option<String>,
+    pub site: &'static str,
+}
+
+impl Browser {
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.send(Request::get(path), Body::empty()).await
+    }
+
+    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let body = fields.iter().map(|(k, v)| format!("{k}={}", escape(v))).collect::<Vec<_>>().join("&");
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request, Body::from(body)).await
+    }
+
+    pub async fn sign_in(&mut self, login: &str, password: &str) -> Answer {
+        self.post("/sign-in", &[("login", login), ("password", password)]).await
+    }
+
+    async fn send(&mut self, request: axum::http::request::Builder, body: Body) -> Answer {
+        let mut request = request
+            .header(header::HOST, "minkang.test")
+            .header("sec-fetch-site", self.site)
+            .header(header::ACCEPT, "text/html")
+            .header(header::USER_AGENT, "Mozilla/5.0 (Windows NT 10.0) Chrome/126.0 Safari/537.36");
+        if !self.cookies.is_empty() {
+            let line: Vec<String> = self.cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            request = request.header(header::COOKIE, line.join("; "));
+        }
+        if let Some(basic) = &self.basic {
+            use base64::Engine;
+            let credential = base64::engine::general_purpose::STANDARD.encode(basic);
+            request = request.header(header::AUTHORIZATION, format!("Basic {credential}"));
+        }
+        let mut request = request.body(body).unwrap();
+        request.extensions_mut().insert(ConnectInfo(self.address));
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let text_of = |value: &header::HeaderValue| value.to_str().unwrap().to_owned();
+        let location = response.headers().get(header::LOCATION).map(text_of).unwrap_or_default();
+        let cookies: Vec<String> =
+            response.headers().get_all(header::SET_COOKIE).iter().map(text_of).collect();
+        for cookie in &cookies {
+            let (name, rest) = cookie.split_once('=').unwrap();
+            let value = rest.split(';').next().unwrap();
+            if value.is_empty() {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, location, cookies, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}

@@ -1,0 +1,9 @@
+//! Stories of the context over HTTP, against a real database.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod accounts;
+mod city;
+mod clients;
+mod embedded;
+mod signing_in;
+mod trail;
