@@ -139,15 +139,13 @@ fn broken(catalog: &Catalog, dataset: &str, cells: &[(&str, &str)]) -> (Vec<Stri
     let dataset = catalog.dataset(dataset).unwrap();
     let mut raw = RawRow { number: 1, cells: vec![None; dataset.fields.len()] };
     for (name, text) in cells {
-        let position = dataset.field(name).unwrap_or_else(|| panic!("{}.{name}", dataset.code));
+        let position = dataset.field(name).unwrap();
         raw.cells[position] = Some((*text).into());
     }
     let checked = Checker::new(dataset, Arc::new(catalog.tables.clone())).check(&raw, received());
     let rules = checked.issues.iter().map(|issue| &dataset.rules[usize::from(issue.rule)]);
-    let codes = rules
-        .filter(|r| !(r.check == catalog::Check::Required && !r.reject))
-        .map(|r| r.code.clone())
-        .collect();
+    let codes =
+        rules.filter(|r| r.check != catalog::Check::Required || r.reject).map(|r| r.code.clone()).collect();
     (codes, checked.rejected)
 }
 
