@@ -130,6 +130,10 @@ const CARD: &[(&str, &str)] = &[
     ("filled_at", "2025-03-04 09:00"),
 ];
 
+type Cells = &'static [(&'static str, &'static str)];
+/// Data set, sound row, whether the person's fields go with it, change, broken rules, rejected.
+type Case = (&'static str, Cells, bool, Cells, &'static [&'static str], bool);
+
 fn received() -> NaiveDateTime {
     "2025-03-04T18:00:00".parse().unwrap()
 }
@@ -178,9 +182,7 @@ fn data_sets_keep_the_conventions() {
 #[test]
 fn rows_break_the_rules_they_should() {
     let catalog = catalog::shipped().unwrap();
-    type Cells = &'static [(&'static str, &'static str)];
-    // data set, sound row, whether the person's fields go with it, change, broken rules, rejected
-    let cases: &[(&str, Cells, bool, Cells, &[&str], bool)] = &[
+    let cases: &[Case] = &[
         ("outpatient_visit", VISIT, true, &[], &[], false),
         ("outpatient_visit", VISIT, true, &[("personal_fee", "50")], &["total_fee.sum_equals"], false),
         ("outpatient_visit", VISIT, true, &[("systolic", "1500")], &["systolic.range"], false),
