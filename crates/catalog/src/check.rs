@@ -40,7 +40,8 @@ struct FieldPlan {
     reading: Reading,
     max: u32,
     required: Option<u16>,
-    of_key: bool,
+    /// Whether a withdrawal must have it too: the key and the time of occurrence.
+    even_withdrawn: bool,
     typed: Option<u16>,
     length: Option<u16>,
     in_table: Option<u16>,
@@ -196,7 +197,7 @@ impl Checker {
     fn cell(&self, position: usize, plan: &FieldPlan, cell: &str, out: &mut Checked) -> Value {
         let text = clean(cell);
         if let Some(rule) = plan.required
-            && (!out.withdrawn || plan.of_key)
+            && (!out.withdrawn || plan.even_withdrawn)
         {
             out.applicable.insert(rule);
             if text.is_empty() {
@@ -284,7 +285,7 @@ impl FieldPlan {
             reading,
             max: u32::MAX,
             required: None,
-            of_key: dataset.key.contains(&position),
+            even_withdrawn: dataset.key.contains(&position) || dataset.occurred == position,
             typed: None,
             length: None,
             in_table: None,

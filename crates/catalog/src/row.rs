@@ -35,8 +35,8 @@ pub struct Checked {
     pub issues: Vec<Issue>,
     /// Whether one of the issues rejects it.
     pub rejected: bool,
-    /// Whether the row withdraws an earlier one (revision mark 2). Such a row is checked only for its key, for
-    /// readable values and for length; everything else may be missing.
+    /// Whether the row withdraws an earlier one (revision mark 2). Such a row is checked only for its key
+    /// and time of occurrence, for readable values and for length; everything else may be missing.
     pub withdrawn: bool,
     /// 128-bit digest of the canonical values (not of the revision mark).
     pub digest: u128,

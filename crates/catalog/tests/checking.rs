@@ -195,7 +195,8 @@ fn each_rule_fails_passes_and_stands_aside() {
         (&[("birth", "1949-12-30")], &["id_no.agrees_with_citizen_id"], false),
         (&[("mark", "修改")], &[], false),
         (&[("mark", "5")], &["mark.type"], true),
-        (&[("mark", "2"), ("sex", ""), ("admitted", ""), ("patient", ""), ("id_no", "")], &[], false),
+        (&[("mark", "2"), ("sex", ""), ("patient", ""), ("id_no", ""), ("total_fee", "-1")], &[], false),
+        (&[("mark", "2"), ("admitted", "")], &["admitted.required"], true),
         (&[("mark", "撤销"), ("no", "")], &["no.required"], true),
         (&[("mark", "2"), ("admitted", "昨天")], &["admitted.type"], true),
     ];
