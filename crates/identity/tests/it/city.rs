@@ -126,7 +126,7 @@ pub async fn city() -> City {
             .unwrap()
             .with_people(Arc::new(People));
     let others = Routes::new()
-        .get("/who", Access::SignedIn("test"), who)
+        .get("/api/v1/who", Access::SignedIn("test"), who)
         .get("/medical", Access::Needs(Need::new(kernel::Line::Medical, kernel::Act::Read)), who)
         .get(
             "/embed/record/{person}",

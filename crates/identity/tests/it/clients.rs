@@ -13,7 +13,7 @@ async fn a_client_is_its_institution_and_nothing_else() {
     let mut program = city.browser();
     program.basic = Some(format!("{}:{}", issued.client_id, issued.secret));
     for _ in 0..2 {
-        let who = program.get("/who").await.text;
+        let who = program.get("/api/v1/who").await.text;
         assert_eq!(
             who,
             "Client|HIS 数据上传|接入客户端|平桥县医院（虚构）|Exchange Read Institution(#1),Exchange Write Institution(#1)"
@@ -24,7 +24,11 @@ async fn a_client_is_its_institution_and_nothing_else() {
 
     let id = city.identity.clients_of(Id::new(1)).await.unwrap()[0].id;
     city.identity.close_client(id, &Caller::system("运维")).await.unwrap();
-    assert_eq!(program.get("/who").await.status, StatusCode::UNAUTHORIZED, "closed at once, also in memory");
+    assert_eq!(
+        program.get("/api/v1/who").await.status,
+        StatusCode::UNAUTHORIZED,
+        "closed at once, also in memory"
+    );
 }
 
 #[tokio::test]
@@ -41,7 +45,7 @@ async fn wrong_credentials_are_refused_alike() {
     ] {
         let mut program = city.browser();
         program.basic = Some(basic.clone());
-        let answer = program.get("/who").await;
+        let answer = program.get("/api/v1/who").await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{basic}");
         texts.push(answer.text);
     }
@@ -49,7 +53,7 @@ async fn wrong_credentials_are_refused_alike() {
     // A wrong secret does not enter the memory, and the right one still works.
     let mut program = city.browser();
     program.basic = Some(format!("{}:{}", issued.client_id, issued.secret));
-    assert_eq!(program.get("/who").await.status, StatusCode::OK);
+    assert_eq!(program.get("/api/v1/who").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn whatever_is_wrong_looks_the_same() {
         .unwrap();
 
     let mut pages = Vec::new();
-    for (login, password) in [("wang.li", "wrong"), ("nobody", PASSWORD), ("closed", PASSWORD), ("", "")] {
+    for (login, password) in [("wang.li", "wrong"), ("nobody", PASSWORD), ("closed", PASSWORD)] {
         let answer = city.browser().sign_in(login, password).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{login}");
         assert!(answer.cookies.is_empty());
@@ -61,17 +61,14 @@ async fn whatever_is_wrong_looks_the_same() {
         pages.push(form);
     }
     assert!(pages.windows(2).all(|pair| pair[0] == pair[1]), "one page for every reason");
-    assert_eq!(
-        city.outcomes("sign_in").await,
-        ["wrong_password", "unknown_login", "closed", "unknown_login"]
-    );
+    assert_eq!(city.outcomes("sign_in").await, ["wrong_password", "unknown_login", "closed"]);
     let labels: Vec<String> = sqlx::query_scalar(
         "select object_label from audit_entry where outcome = 'unknown_login' order by id",
     )
     .fetch_all(city.db.pool())
     .await
     .unwrap();
-    assert_eq!(labels, ["nob…", "…"], "an unknown login may be somebody's password");
+    assert_eq!(labels, ["nob…"], "an unknown login may be somebody's password");
 }
 
 #[tokio::test]
