@@ -20,7 +20,9 @@ create table batch (
     rows_rejected bigint not null default 0,
     rows_done bigint not null default 0,     -- rows whose chunk is committed: where to go on after a crash
     issue_count bigint not null default 0,
-    score real,
+    score real,                      -- 0..100; null until done or when nothing was checked
+    dimension_scores real[],         -- completeness, correctness, timeliness, logic; null where not checked
+    attempts int not null default 0,
     notes jsonb not null default '[]',       -- unknown headings, resources kept but not mapped, …
     failure text,                            -- for the user: why the whole batch could not be read
     submitted_by text not null,
@@ -52,7 +54,8 @@ create table batch_rule (
     primary key (batch_id, dataset, rule)
 );
 
--- By day of occurrence (rows whose day cannot be read count on the day of receipt).
+-- By day of occurrence (rows whose day cannot be read count on the day of receipt). checked_n and failed_n are sums
+-- of rule weights in the four dimensions, in the order completeness, correctness, timeliness, logic.
 create table quality_day (
     institution_id int not null,
     dataset smallint not null,
@@ -63,16 +66,27 @@ create table quality_day (
     replaced bigint not null,
     withdrawn bigint not null,
     rejected bigint not null,
+    checked_1 float8 not null,
+    checked_2 float8 not null,
+    checked_3 float8 not null,
+    checked_4 float8 not null,
+    failed_1 float8 not null,
+    failed_2 float8 not null,
+    failed_3 float8 not null,
+    failed_4 float8 not null,
     primary key (day, institution_id, dataset)
 );
-create table quality_rule_day (
+create index quality_day_institution on quality_day (institution_id, dataset, day);
+
+-- How often each rule was checked and broken, by month of receipt: how a score comes about.
+create table quality_rule_month (
     institution_id int not null,
     dataset smallint not null,
-    day date not null,
+    month date not null,
     rule smallint not null,
     checked bigint not null,
     failed bigint not null,
-    primary key (day, institution_id, dataset, rule)
+    primary key (institution_id, month, dataset, rule)
 );
 
 -- Findings between data sets, evaluated after storing and replaced by each evaluation.

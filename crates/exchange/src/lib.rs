@@ -1,3 +1,68 @@
-//! exchange
+//! Exchange (归集与交换): how data comes in, how good it is, and what its senders are told.
+//!
+//! Capabilities: B1 upload, B2 documents (FHIR), B3 rules, B4 daily monitoring, B5 quality reports.
+//! [`intake`] is the one pipeline behind every door; [`read`] and [`fhir`] turn bytes into rows; [`batch`] and
+//! [`quality`] are what people see of it.
 
+use std::sync::Arc;
+
+use catalog::Catalog;
+use contracts::Institutions;
+use store::{Db, Migration};
+use web::Routes;
+
+pub mod batch;
+pub mod bundle;
+pub mod fhir;
+pub mod folder;
+pub mod intake;
+pub mod quality;
 pub mod read;
+
+pub use intake::Intake;
+
+/// The context's tables.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    context: "exchange",
+    name: "0001_exchange",
+    sql: include_str!("../migrations/0001_exchange.sql"),
+}];
+
+/// The context: state of its handlers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// The pipeline.
+    pub intake: Intake,
+}
+
+impl Exchange {
+    /// The context over a pipeline.
+    pub fn new(intake: Intake) -> Self {
+        Self { intake }
+    }
+
+    /// All routes.
+    pub fn routes(&self) -> Routes<()> {
+        quality::routes(bundle::routes(batch::routes(Routes::new()))).with_state(self.clone())
+    }
+
+    /// Registers the jobs of this context.
+    pub fn register_jobs(&self, jobs: &mut store::jobs::Jobs) {
+        quality::cross::register(jobs, self.clone());
+    }
+
+    /// A receipt within reach.
+    pub async fn receipt(&self, reach: &kernel::Reach, batch: i64) -> kernel::Result<batch::Receipt> {
+        batch::read(self.db(), reach, batch).await
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.intake.parts().db
+    }
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.intake.parts().catalog
+    }
+    pub(crate) fn institutions(&self) -> &Arc<dyn Institutions> {
+        &self.intake.parts().institutions
+    }
+}

@@ -1,0 +1,105 @@
+//! `minkang serve`: the platform as a service, until Ctrl-C or a termination signal.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::Common;
+use crate::commands::open;
+use crate::platform::Platform;
+
+/// 启动平台
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// 监听地址
+    #[arg(long, env = "MINKANG_LISTEN", default_value = "127.0.0.1:8686")]
+    pub listen: SocketAddr,
+    /// 前置目录（放入文件即自动上传）；缺省为数据目录下的 exchange
+    #[arg(long)]
+    pub inbox: Option<std::path::PathBuf>,
+}
+
+/// Runs the command.
+pub async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let platform = open(common, &format!("http://{}", args.listen)).await?;
+    serve(platform, common, &args, began).await
+}
+
+/// Serves until a signal, then finishes requests in hand and stops what was started.
+pub async fn serve(platform: Platform, common: &Common, args: &ServeArgs, began: Instant) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|e| anyhow::anyhow!("不能在 {} 上监听：{e}。是否已有一个平台在运行？", args.listen))?;
+    let site = web::serve::Site {
+        face: web::frame::Face {
+            place: common.place.clone(),
+            menu: platform.catalog.menu.clone(),
+            ..web::frame::Face::default()
+        },
+        ..web::serve::Site::new(platform.identity.authenticator())
+    };
+    let app = web::serve::build_app(platform.routes(), site);
+    eprintln!("平台已启动，用时 {:.1} 秒：http://{}", began.elapsed().as_secs_f64(), args.listen);
+
+    let exchange = platform.exchange.clone();
+    let background = {
+        let (exchange, stop) = (exchange.clone(), stop.clone());
+        tokio::spawn(async move {
+            // Batches that an earlier process left, and those whose database or disk came back.
+            loop {
+                if let Err(error) = exchange.intake.resume().await {
+                    tracing::warn!(%error, "resume batches");
+                }
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(Duration::from_secs(15)) => {}
+                }
+            }
+        })
+    };
+    let inbox = exchange::folder::Inbox::new(
+        args.inbox.as_deref().unwrap_or(&common.data.join("exchange")),
+    );
+    inbox.prepare().await?;
+    let watching = tokio::spawn(inbox.watch(exchange));
+    let jobs = platform.jobs.clone();
+    let working = tokio::spawn({
+        let stop = stop.clone();
+        async move { jobs.run(stop).await }
+    });
+
+    let served = web::serve::serve(listener, app, {
+        let stop = stop.clone();
+        async move {
+            signal().await;
+            eprintln!("正在停止…");
+            stop.cancel();
+        }
+    })
+    .await;
+    stop.cancel();
+    watching.abort();
+    let _ = background.await;
+    let _ = working.await;
+    platform.close().await?;
+    eprintln!("已停止。");
+    Ok(served?)
+}
+
+async fn signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
+        }
+        Err(_) => {
+            let _ = interrupt.await;
+        }
+    }
+}
+

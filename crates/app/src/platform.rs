@@ -1,0 +1,162 @@
+//! Putting the platform together: database, registries, contexts, routes. The only place that knows every context.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use catalog::Catalog;
+use directory::Directory;
+use exchange::Exchange;
+use exchange::intake::{Intake, Parts};
+use identity::Identity;
+use kernel::Clock;
+use record::Record;
+use store::cluster::Cluster;
+use store::jobs::Jobs;
+use store::objects::Objects;
+use store::{Db, Migration};
+use web::Routes;
+
+/// Where things are and how the program is reached.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data folder: local database, objects, watched folder.
+    pub data: PathBuf,
+    /// Somebody else's PostgreSQL instead of the local cluster.
+    pub database_url: Option<String>,
+    /// Definitions instead of the shipped ones.
+    pub catalog_dir: Option<PathBuf>,
+    /// Connections to the database.
+    pub connections: u32,
+    /// Base of links that the program makes.
+    pub base_url: String,
+}
+
+/// The assembled platform.
+pub struct Platform {
+    /// Database.
+    pub db: Db,
+    /// Definitions.
+    pub catalog: Arc<Catalog>,
+    /// Registries.
+    pub directory: Arc<Directory>,
+    /// Accounts.
+    pub identity: Identity,
+    /// Intake and quality.
+    pub exchange: Exchange,
+    /// The record.
+    pub record: Record,
+    /// The master index.
+    pub person: person::MasterIndex,
+    /// Background work.
+    pub jobs: Jobs,
+    cluster: Option<Cluster>,
+}
+
+/// Every migration, in the order in which contexts may refer to each other's tables.
+pub fn migrations() -> Vec<Migration> {
+    [
+        store::MIGRATIONS,
+        directory::MIGRATIONS,
+        identity::MIGRATIONS,
+        person::MIGRATIONS,
+        exchange::MIGRATIONS,
+        record::MIGRATIONS,
+    ]
+    .concat()
+}
+
+/// Reads the definitions; prints every problem when there is one.
+pub fn read_catalog(dir: Option<&Path>) -> Result<Catalog> {
+    let read = match dir {
+        Some(dir) => catalog::from_dir(dir),
+        None => catalog::shipped(),
+    };
+    read.map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("目录定义有 {} 处错误：\n{}", lines.len(), lines.join("\n"))
+    })
+}
+
+impl Platform {
+    /// Starts the local cluster unless a database is given, brings the schema up to date and wires the contexts.
+    pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, progress: &store::cluster::Progress) -> Result<Self> {
+        let catalog = Arc::new(read_catalog(settings.catalog_dir.as_deref())?);
+        std::fs::create_dir_all(&settings.data)
+            .with_context(|| format!("不能创建数据目录 {}", settings.data.display()))?;
+        let (db, cluster) = match &settings.database_url {
+            Some(url) => (Db::connect_url(url, settings.connections).await?, None),
+            None => {
+                let cluster = Cluster::start(&settings.data.join("postgres"), progress).await?;
+                (Db::connect(cluster.connect_options(), settings.connections).await?, Some(cluster))
+            }
+        };
+        match Self::wire(settings, db, catalog, clock).await {
+            Ok(mut platform) => {
+                platform.cluster = cluster;
+                Ok(platform)
+            }
+            Err(error) => {
+                if let Some(cluster) = cluster {
+                    cluster.stop().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn wire(settings: &Settings, db: Db, catalog: Arc<Catalog>, clock: Arc<dyn Clock>) -> Result<Self> {
+        for done in store::migrate(db.pool(), &migrations()).await? {
+            tracing::info!(done, "schema");
+        }
+        for done in store::fact_schema::apply(&db, &catalog).await? {
+            tracing::info!(done, "fact schema");
+        }
+        let directory = Arc::new(Directory::open(db.clone(), catalog.tables.clone()).await?);
+        let person = person::MasterIndex::new(db.clone(), clock.clone(), directory.clone());
+        let record = Record::new(record::Ports {
+            db: db.clone(),
+            catalog: catalog.clone(),
+            clock: clock.clone(),
+            institutions: directory.clone(),
+            terminology: directory.clone(),
+            persons: Arc::new(person.clone()),
+        });
+        let objects = Objects::folder(&settings.data.join("objects")).await?;
+        let exchange = Exchange::new(Intake::new(Parts {
+            db: db.clone(),
+            objects,
+            catalog: catalog.clone(),
+            terminology: directory.clone(),
+            institutions: directory.clone(),
+            linker: Arc::new(person.clone()),
+            index: record.index(),
+            clock: clock.clone(),
+        }));
+        let identity = Identity::new(db.clone(), catalog.clone(), clock, directory.clone())?
+            .with_people(Arc::new(person.clone()))
+            .with_settings(identity::Settings { tls: false, base_url: settings.base_url.clone() });
+        let mut jobs = Jobs::new(db.clone());
+        exchange.register_jobs(&mut jobs);
+        Ok(Self { db, catalog, directory, identity, exchange, record, person, jobs, cluster: None })
+    }
+
+    /// Every route of the platform.
+    pub fn routes(&self) -> Routes<()> {
+        Routes::new()
+            .merge(self.identity.routes())
+            .merge(self.directory.routes())
+            .merge(self.person.routes())
+            .merge(self.exchange.routes())
+            .merge(self.record.routes())
+    }
+
+    /// Closes connections and stops what was started.
+    pub async fn close(self) -> Result<()> {
+        self.db.close().await;
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! Batches as their senders see them: the upload, the receipt (回执), the list of issues and the file for repair.
+//!
+//! Routes: `POST /api/v1/datasets/{dataset}/batches`, `GET /api/v1/batches/{batch}` and `/issues`, and the pages
+//! `/batches`, `/batches/new`, `/batches/{batch}`. An institution sees its own; a data manager those in reach.
+
+mod api;
+mod export;
+mod pages;
+mod receipt;
+
+pub(crate) use api::{request_key, sender};
+pub(crate) use receipt::{explain, issues, json, kept, read, rules};
+pub use receipt::{Receipt, RuleCount};
+
+use web::Routes;
+
+use crate::Exchange;
+
+/// The routes of this capability.
+pub fn routes(routes: Routes<Exchange>) -> Routes<Exchange> {
+    pages::routes(api::routes(routes))
+}

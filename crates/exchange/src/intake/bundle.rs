@@ -1,0 +1,162 @@
+//! FHIR batches: bundles and NDJSON of resources, mapped to rows of several data sets and written together.
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read};
+use std::sync::Arc;
+
+use catalog::Dataset;
+use catalog::check::Checker;
+use catalog::score::RuleCounts;
+use kernel::{Error, Result};
+use store::{DbDoing, Tx};
+use tokio::sync::mpsc;
+
+use super::chunk::Chunk;
+use super::process::{Batch, Checking, Ending, Patience, advance};
+use super::tally::Totals;
+use super::{CHUNK_ROWS, Inner};
+use crate::fhir::{self, Kept, Mapped};
+
+/// What the reading thread hands over: the rows of one bundle, or of a run of NDJSON resources.
+enum Parcel {
+    Group(Box<Group>),
+    End(Box<Ending>),
+}
+
+struct Group {
+    /// In the order of data-set numbers: patients before what hangs on them.
+    sets: Vec<(Arc<Dataset>, Chunk)>,
+    kept: Vec<Kept>,
+    /// Position of the last resource, from 1.
+    last: i64,
+}
+
+impl Inner {
+    /// Processes a FHIR batch. Each bundle (or run of resources) is one transaction.
+    pub(super) async fn process_bundles(&self, batch: Batch, file: std::fs::File) -> Result<()> {
+        let (send, mut parcels) = mpsc::channel(2);
+        let checking = self.checking(&batch);
+        let catalog = self.parts.catalog.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut reader = Reading { catalog: &catalog, checking: &checking, checkers: BTreeMap::new(), send: &send };
+            let mut ending = Ending::default();
+            if let Err(stopped) = reader.read(file, &mut ending) {
+                ending.failure = Some(stopped);
+            }
+            ending.counts = reader.checkers.into_values().map(|(d, _, c)| (d, c)).collect();
+            let _ = send.blocking_send(Parcel::End(Box::new(ending)));
+        });
+        let (mut done, mut listed) = (batch.rows_done, 0);
+        let mut outcome = Ok(());
+        while let Some(parcel) = parcels.recv().await {
+            outcome = match parcel {
+                // Resources committed before a crash are counted for the rules but not written again.
+                Parcel::Group(group) if group.last <= done => Ok(()),
+                Parcel::Group(group) => {
+                    let written = self.write_group_patiently(&batch, &group, done, &mut listed).await;
+                    done = group.last;
+                    written
+                }
+                Parcel::End(ending) => self.close_patiently(&batch, &ending).await,
+            };
+            if outcome.is_err() {
+                break;
+            }
+        }
+        drop(parcels);
+        reading.await.map_err(|e| Error::fault("read a FHIR batch", e))?;
+        outcome
+    }
+
+    async fn write_group_patiently(
+        &self,
+        batch: &Batch,
+        group: &Group,
+        done: i64,
+        listed: &mut i64,
+    ) -> Result<()> {
+        let mut patience = Patience::default();
+        loop {
+            let mut now_listed = *listed;
+            let written =
+                self.parts.db.transaction(async |tx| self.write_group(tx, batch, group, done, &mut now_listed).await);
+            match written.await {
+                Err(error) if patience.again(&error).await => {}
+                other => {
+                    *listed = now_listed;
+                    return other;
+                }
+            }
+        }
+    }
+
+    async fn write_group(
+        &self,
+        tx: &mut Tx<'_>,
+        batch: &Batch,
+        group: &Group,
+        done: i64,
+        listed: &mut i64,
+    ) -> Result<()> {
+        let mut totals = Totals::default();
+        for (dataset, chunk) in &group.sets {
+            totals.add(self.write_chunk(tx, batch.reference, dataset, chunk, listed).await?);
+        }
+        if !group.kept.is_empty() {
+            sqlx::query(
+                "insert into kept_resource (batch_id, position, kind, local_id, content)
+                 select $1, * from unnest($2::int[], $3::text[], $4::text[], $5::jsonb[])",
+            )
+            .bind(batch.reference.id)
+            .bind(group.kept.iter().map(|k| k.position as i32).collect::<Vec<_>>())
+            .bind(group.kept.iter().map(|k| k.kind.clone()).collect::<Vec<_>>())
+            .bind(group.kept.iter().map(|k| k.id.clone()).collect::<Vec<_>>())
+            .bind(group.kept.iter().map(|k| k.content.clone()).collect::<Vec<_>>())
+            .execute(&mut **tx)
+            .await
+            .db("keep unmapped resources")?;
+        }
+        advance(tx, batch.reference.id, done, group.last, totals).await
+    }
+}
+
+struct Reading<'a> {
+    catalog: &'a catalog::Catalog,
+    checking: &'a Checking,
+    checkers: BTreeMap<i16, (Arc<Dataset>, Checker, RuleCounts)>,
+    send: &'a mpsc::Sender<Parcel>,
+}
+
+impl Reading<'_> {
+    // `Err` carries, for the sender, why the batch could not be read to its end.
+    fn read(&mut self, file: impl Read + Send, ending: &mut Ending) -> std::result::Result<(), String> {
+        let mut source = fhir::Source::open(BufReader::new(file)).map_err(|e| e.message)?;
+        ending.media = source.media();
+        let mut last = 0;
+        while let Some(mapped) = source.next(self.catalog, CHUNK_ROWS / 2).map_err(|e| e.message)? {
+            ending.notes.extend(mapped.problems.iter().cloned());
+            last += mapped.resources as i64;
+            let group = self.check(mapped, last);
+            if self.send.blocking_send(Parcel::Group(Box::new(group))).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, mapped: Mapped, last: i64) -> Group {
+        let mut sets: BTreeMap<i16, (Arc<Dataset>, Chunk)> = BTreeMap::new();
+        for row in mapped.rows {
+            let dataset = &self.catalog.datasets[row.dataset];
+            let (_, checker, counts) = self.checkers.entry(dataset.number).or_insert_with(|| {
+                let checker = Checker::new(dataset, self.checking.tables.clone());
+                (dataset.clone(), checker, RuleCounts::new(dataset.rules.len()))
+            });
+            let checked = checker.check(&row.row, self.checking.received_at);
+            counts.add(&checked);
+            let (_, chunk) = sets.entry(dataset.number).or_insert_with(|| (dataset.clone(), Chunk::default()));
+            chunk.rows.push(checked);
+        }
+        Group { sets: sets.into_values().collect(), kept: mapped.kept, last }
+    }
+}
