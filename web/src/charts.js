@@ -51,7 +51,8 @@ export function draw(root) {
     const option = JSON.parse(source.textContent);
     // Tooltips as canvas text: the content-security policy forbids styles in HTML text.
     option.tooltip = { confine: true, ...option.tooltip, renderMode: "richText" };
-    option.grid ??= { left: 8, right: 16, top: option.legend ? 32 : 16, bottom: 4, containLabel: true };
+    if (option.legend) option.legend = { top: 4, right: 12, ...option.legend };
+    option.grid ??= { left: 8, right: 16, top: option.legend ? 36 : 16, bottom: 4, containLabel: true };
     option.aria ??= { enabled: true, decal: { show: false } };
     option.animation ??= false;
     const chart = echarts.init(canvas, theme());

@@ -52,7 +52,7 @@ pub fn chart(chart: &Chart) -> Markup {
             }
             script type="application/json" { (PreEscaped(json)) }
             div.mk-chart-canvas role="img" aria-label={ (chart.title) "；数据见下方表格" } {}
-            details { summary { "以表格查看" } div.mk-scroll { (chart.table) } }
+            details { summary { "以表格查看" } (chart.table) }
         }
     }
 }

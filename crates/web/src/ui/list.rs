@@ -118,28 +118,30 @@ pub fn list(here: &Here, list: &List) -> Markup {
             @if list.rows.is_empty() {
                 (empty(list.empty.0, list.empty.1, list.empty_action))
             } @else {
-                div.mk-scroll { (table(here, list.columns, &list.rows)) }
+                (table(here, list.columns, &list.rows))
             }
             (paging(here, &list.paging))
         }
     }
 }
 
-/// The table alone, for cards that are no list.
+/// The table alone, for cards that are no list; scrolls sideways where it is too wide.
 pub fn table(here: &Here, columns: &[Column], rows: &[Row]) -> Markup {
     let sorted = here.get("sort").unwrap_or("");
     html! {
-        table.mk-table {
-            thead { tr { @for column in columns { (heading(here, column, sorted)) } } }
-            tbody {
-                @for row in rows {
-                    tr class=[(!row.mark.is_empty()).then_some(row.mark)] data-href=[row.href.as_deref()] {
-                        @for (index, cell) in row.cells.iter().enumerate() {
-                            @let column = columns.get(index).copied().unwrap_or_default();
-                            td.mk-num[column.number] data-label=(column.title) {
-                                @match (&row.href, index) {
-                                    (Some(href), 0) => a href=(href) { (cell) },
-                                    _ => (cell),
+        div.mk-scroll {
+            table.mk-table {
+                thead { tr { @for column in columns { (heading(here, column, sorted)) } } }
+                tbody {
+                    @for row in rows {
+                        tr class=[(!row.mark.is_empty()).then_some(row.mark)] data-href=[row.href.as_deref()] {
+                            @for (index, cell) in row.cells.iter().enumerate() {
+                                @let column = columns.get(index).copied().unwrap_or_default();
+                                td.mk-num[column.number] data-label=(column.title) {
+                                    @match (&row.href, index) {
+                                        (Some(href), 0) => a href=(href) { (cell) },
+                                        _ => (cell),
+                                    }
                                 }
                             }
                         }
@@ -168,7 +170,7 @@ fn heading(here: &Here, column: &Column, sorted: &str) -> Markup {
 }
 
 /// A count with separators: `1,234,567`.
-pub(crate) fn thousands(number: u64) -> String {
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

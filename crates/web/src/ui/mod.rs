@@ -33,7 +33,7 @@ pub use field::{Field, Kind, field, form_acts, select_field};
 pub use filter::{Filter, filter_form};
 pub use head::{Crumb, crumbs, page_head};
 pub use icon::icon;
-pub use list::{Cell, Column, Export, List, Row, list, table};
+pub use list::{Cell, Column, Export, List, Row, list, table, thousands};
 pub use matrix::{MatrixCell, MatrixRow, matrix};
 pub use notice::{notice, notice_closable};
 pub use paging::{Paging, paging};
