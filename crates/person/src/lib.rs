@@ -9,6 +9,7 @@ mod gather;
 pub mod known;
 pub mod linking;
 mod places;
+pub mod search;
 mod seen;
 
 use std::sync::Mutex;

@@ -1,5 +1,4 @@
 //! The linker against a real PostgreSQL: who becomes one person, what is written, and two uploads at once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use chrono::NaiveDate;
 use contracts::{Demographics, Linker, PersonCards, PersonLookup};
@@ -7,55 +6,9 @@ use kernel::access::InstitutionId;
 use kernel::{Clock, Result};
 use person::MasterIndex;
 use sqlx::Row;
-use standards::CitizenId;
 use store::Db;
-use testkit::TestDb;
 
-const COUNTY_HOSPITAL: InstitutionId = InstitutionId::new(1);
-const TOWNSHIP: InstitutionId = InstitutionId::new(2);
-
-async fn city() -> (TestDb, MasterIndex) {
-    let migrations: Vec<_> = [store::migrate::MIGRATIONS, person::MIGRATIONS].concat();
-    let db = TestDb::create(&migrations, &[]).await;
-    let index = MasterIndex::new(db.db().clone());
-    (db, index)
-}
-
-fn born(text: &str) -> Option<NaiveDate> {
-    Some(text.parse().unwrap())
-}
-
-/// A citizen number of a man born on a day; odd serials are men.
-fn number(birth: &str, serial: u16) -> String {
-    CitizenId::compose("411503", birth.parse().unwrap(), serial).unwrap().as_str().to_owned()
-}
-
-fn registration(local_no: &str, name: &str, sex: &str, birth: &str, id: &str) -> Demographics {
-    Demographics {
-        local_no: local_no.into(),
-        name: name.into(),
-        sex: sex.into(),
-        birth_date: if birth.is_empty() { None } else { born(birth) },
-        credential_kind: if id.is_empty() { String::new() } else { "01".into() },
-        credential_no: id.into(),
-        registration: true,
-        ..Default::default()
-    }
-}
-
-fn fact(local_no: &str, name: &str) -> Demographics {
-    Demographics { local_no: local_no.into(), name: name.into(), ..Default::default() }
-}
-
-async fn link(
-    db: &Db,
-    index: &MasterIndex,
-    institution: InstitutionId,
-    rows: &[Demographics],
-) -> Result<Vec<i64>> {
-    let now = testkit::clock().now();
-    db.transaction(async |tx| index.link(tx, institution, rows, 7, now).await).await
-}
+use crate::{COUNTY_HOSPITAL, TOWNSHIP, city, fact, link, number, registration};
 
 /// The person behind an identity record and why it is there.
 async fn person_of(db: &Db, identity: i64) -> (i64, String) {
