@@ -1,1 +1,76 @@
-//! record
+//! The lifelong record (C1–C4): one index entry for each fact, the record browser, and the FHIR read interface.
+//!
+//! Facts stay where the intake put them, in the tables generated from the catalogue, on identity records. A person's
+//! record is what hangs on the identity records linked to the person at this moment.
+
+mod index;
+
+use std::sync::Arc;
+
+use catalog::Catalog;
+use contracts::{Institutions, PersonCards, RecordIndex, Terminology};
+use kernel::Clock;
+use store::{Db, Migration};
+use web::Routes;
+
+pub use index::Index;
+
+/// The migrations of this context.
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        context: "record",
+        name: "0001_record",
+        sql: include_str!("../migrations/0001_record.sql"),
+    },
+    Migration {
+        context: "record",
+        name: "0002_purpose",
+        sql: include_str!("../migrations/0002_purpose.sql"),
+    },
+];
+
+/// What the record needs of the rest of the platform; wired in `app`.
+#[derive(Clone)]
+pub struct Ports {
+    /// The database.
+    pub db: Db,
+    /// Definitions of the data sets.
+    pub catalog: Arc<Catalog>,
+    /// The time, for ages, purposes and the audit trail.
+    pub clock: Arc<dyn Clock>,
+    /// Institutions and names of divisions.
+    pub institutions: Arc<dyn Institutions>,
+    /// Code tables in force.
+    pub terminology: Arc<dyn Terminology>,
+    /// Who a person is.
+    pub persons: Arc<dyn PersonCards>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ports")
+    }
+}
+
+/// The record of a life.
+#[derive(Debug, Clone)]
+pub struct Record {
+    ports: Ports,
+}
+
+impl Record {
+    /// A record over these ports.
+    pub fn new(ports: Ports) -> Self {
+        Self { ports }
+    }
+
+    /// Pages and interfaces.
+    pub fn routes(&self) -> Routes<()> {
+        Routes::new()
+    }
+
+    /// What keeps index entries in step with facts, for the intake.
+    pub fn index(&self) -> Arc<dyn RecordIndex> {
+        Arc::new(Index::new(self.ports.terminology.clone()))
+    }
+}
