@@ -2,6 +2,7 @@
 //! a page, ui pieces and embedded assets. Contexts write handlers; only this crate turns errors into responses.
 
 pub mod assets;
+pub mod download;
 pub mod failure;
 pub mod frame;
 pub mod mask;
