@@ -87,10 +87,14 @@ impl Inbox {
 
     async fn take(&self, exchange: &Exchange, institution: &str, dataset: &str, path: &Path) -> Result<()> {
         let card = exchange.institutions().by_code(institution).ok_or_else(|| {
-            Refusal::not_found("institution.unknown", format!("没有编码为“{institution}”的机构，请检查目录名。"))
+            Refusal::not_found(
+                "institution.unknown",
+                format!("没有编码为“{institution}”的机构，请检查目录名。"),
+            )
         })?;
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let reach = Caller::system("前置目录").decide(Need::new(Line::Exchange, Act::Write), Purpose::of("upload"))?;
+        let reach = Caller::system("前置目录")
+            .decide(Need::new(Line::Exchange, Act::Write), Purpose::of("upload"))?;
         let file = fs::File::open(path).await.doing("open a file of the watched folder")?;
         let submission = Submission {
             institution: card.id,
@@ -110,7 +114,14 @@ impl Inbox {
         self.put_away(folder, institution, dataset, path, &text).await
     }
 
-    async fn put_away(&self, to: &str, institution: &str, dataset: &str, path: &Path, receipt: &str) -> Result<()> {
+    async fn put_away(
+        &self,
+        to: &str,
+        institution: &str,
+        dataset: &str,
+        path: &Path,
+        receipt: &str,
+    ) -> Result<()> {
         let folder = self.root.join(to).join(institution).join(dataset);
         fs::create_dir_all(&folder).await.doing("put a file away")?;
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

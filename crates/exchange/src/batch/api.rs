@@ -1,10 +1,10 @@
 //! The upload interface of institutions.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use futures::TryStreamExt;
 use kernel::access::InstitutionId;
 use kernel::{Act, Caller, Line, Need, Purpose, Refusal};
@@ -86,11 +86,16 @@ pub(crate) fn sender(
     named: Option<&str>,
 ) -> Result<InstitutionId, Refusal> {
     match named {
-        Some(code) => exchange.institutions().by_code(code).map(|card| card.id).ok_or_else(|| {
-            Refusal::not_found("institution.unknown", "没有这个机构，或不在您的权限范围内。")
-        }),
+        Some(code) => {
+            exchange.institutions().by_code(code).map(|card| card.id).ok_or_else(|| {
+                Refusal::not_found("institution.unknown", "没有这个机构，或不在您的权限范围内。")
+            })
+        }
         None => caller.institution.ok_or_else(|| {
-            Refusal::invalid("batch.no_institution", "您的账号不属于任何机构，请用参数 institution 指明机构编码。")
+            Refusal::invalid(
+                "batch.no_institution",
+                "您的账号不属于任何机构，请用参数 institution 指明机构编码。",
+            )
         }),
     }
 }
@@ -144,8 +149,13 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Reply<Json<serde_json::Value>> {
     let dataset = query.dataset.as_deref().and_then(|d| exchange.catalog().dataset(d)).map(|d| d.number);
-    let filter =
-        receipt::Filter { institution: None, dataset, state: query.state, day: query.day, before: query.before };
+    let filter = receipt::Filter {
+        institution: None,
+        dataset,
+        state: query.state,
+        day: query.day,
+        before: query.before,
+    };
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
     let found = receipt::list(exchange.db(), &allowed.reach(Purpose::of("quality"))?, &filter, limit).await?;
     let next = if found.len() as i64 == limit { found.last().map(|r| r.id) } else { None };

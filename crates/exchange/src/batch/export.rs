@@ -68,7 +68,8 @@ pub(super) async fn issues_xlsx(
     Path(batch): Path<i64>,
 ) -> Reply<Response> {
     let issues = explained(&exchange, &allowed, batch).await?;
-    let bytes = tokio::task::spawn_blocking(move || xlsx_bytes(&issues)).await.doing("write a workbook")??;
+    let bytes =
+        tokio::task::spawn_blocking(move || xlsx_bytes(&issues)).await.doing("write a workbook")??;
     let media = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
     Ok(attachment(&format!("issues-{batch}.xlsx"), media, bytes))
 }
@@ -87,7 +88,8 @@ pub(super) async fn repair_csv(
     let bytes = tokio::task::spawn_blocking(move || -> Result<Vec<u8>> {
         let mut numbers: Vec<u64> = issues.iter().filter_map(|i| u64::try_from(i.row).ok()).collect();
         numbers.dedup();
-        let originals = rows_by_number(file, &numbers, None).map_err(|e| Error::fault("read an original", e))?;
+        let originals =
+            rows_by_number(file, &numbers, None).map_err(|e| Error::fault("read an original", e))?;
         let mut headings = originals.headings.clone();
         let width = headings.len();
         headings.push("问题（上传时忽略本列）".to_owned());

@@ -9,8 +9,8 @@ mod pages;
 mod receipt;
 
 pub(crate) use api::{request_key, sender};
-pub(crate) use receipt::{explain, issues, json, kept, read, rules};
 pub use receipt::{Receipt, RuleCount};
+pub(crate) use receipt::{explain, issues, json, kept, read, rules};
 
 use web::Routes;
 

@@ -9,8 +9,8 @@ use kernel::{Act, Line, Need, Purpose, Refusal};
 use maud::{Markup, html};
 use tokio_util::io::StreamReader;
 use web::ui::{
-    self, Column, Export, Figure, Filter, Here, List, Paging, Progress, Row, ScorePart, Tone, badge, card_with, figures,
-    icon, notice, page_head, score_ring,
+    self, Column, Figure, Filter, Here, List, Paging, Progress, Row, ScorePart, Tone, badge, card_with,
+    figures, icon, notice, page_head, score_ring,
 };
 use web::{Access, Allowed, Frame, Reply, Routes};
 
@@ -58,7 +58,9 @@ fn sender_name(exchange: &Exchange, receipt: &Receipt) -> String {
 
 fn dataset_name(exchange: &Exchange, receipt: &Receipt) -> String {
     match receipt.dataset {
-        Some(number) => exchange.catalog().dataset_by_number(number).map(|d| d.name.clone()).unwrap_or_default(),
+        Some(number) => {
+            exchange.catalog().dataset_by_number(number).map(|d| d.name.clone()).unwrap_or_default()
+        }
         None => "FHIR 资源".to_owned(),
     }
 }
@@ -217,7 +219,11 @@ fn progress_piece(receipt: &Receipt) -> Markup {
     }
 }
 
-async fn progress(State(exchange): State<Exchange>, allowed: Allowed, Path(batch): Path<i64>) -> Reply<Response> {
+async fn progress(
+    State(exchange): State<Exchange>,
+    allowed: Allowed,
+    Path(batch): Path<i64>,
+) -> Reply<Response> {
     let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
     if found.is_final() {
         return Ok(([("HX-Refresh", "true")], html! {}).into_response());
@@ -304,30 +310,37 @@ fn receipt_view(exchange: &Exchange, found: &Receipt, rules: &[RuleCount], kept:
 }
 
 fn rule_table(exchange: &Exchange, rules: &[RuleCount]) -> Markup {
-    card_with("问题按规则汇总", html! {}, html! {
-        div.mk-scroll { table.mk-table {
-            thead { tr { th { "规则" } th { "维度" } th.mk-num { "权重" } th.mk-num { "检查行数" } th.mk-num { "不合格" } th.mk-num { "占比" } th { "处理" } th { "如何改正" } } }
-            tbody {
-                @for count in rules.iter().filter(|r| r.failed > 0) {
-                    @if let Some((dataset, rule)) = rule_of(exchange, count) {
-                        tr {
-                            td data-label="规则" { (rule.message) @if exchange.catalog().datasets.len() > 1 { br; small.mk-muted { (dataset.name) " · " (rule.code) } } }
-                            td data-label="维度" { (rule.dimension.name()) }
-                            td.mk-num data-label="权重" { (rule.weight) }
-                            td.mk-num data-label="检查行数" { (count.checked) }
-                            td.mk-num data-label="不合格" { (count.failed) }
-                            td.mk-num data-label="占比" { (format!("{:.1}%", count.failed as f64 * 100.0 / count.checked.max(1) as f64)) }
-                            td data-label="处理" { @if rule.reject { (badge(Tone::Bad, "拒收")) } @else { (badge(Tone::Warn, "入库并扣分")) } }
-                            td data-label="如何改正" { (rule.hint) }
+    card_with(
+        "问题按规则汇总",
+        html! {},
+        html! {
+            div.mk-scroll { table.mk-table {
+                thead { tr { th { "规则" } th { "维度" } th.mk-num { "权重" } th.mk-num { "检查行数" } th.mk-num { "不合格" } th.mk-num { "占比" } th { "处理" } th { "如何改正" } } }
+                tbody {
+                    @for count in rules.iter().filter(|r| r.failed > 0) {
+                        @if let Some((dataset, rule)) = rule_of(exchange, count) {
+                            tr {
+                                td data-label="规则" { (rule.message) @if exchange.catalog().datasets.len() > 1 { br; small.mk-muted { (dataset.name) " · " (rule.code) } } }
+                                td data-label="维度" { (rule.dimension.name()) }
+                                td.mk-num data-label="权重" { (rule.weight) }
+                                td.mk-num data-label="检查行数" { (count.checked) }
+                                td.mk-num data-label="不合格" { (count.failed) }
+                                td.mk-num data-label="占比" { (format!("{:.1}%", count.failed as f64 * 100.0 / count.checked.max(1) as f64)) }
+                                td data-label="处理" { @if rule.reject { (badge(Tone::Bad, "拒收")) } @else { (badge(Tone::Warn, "入库并扣分")) } }
+                                td data-label="如何改正" { (rule.hint) }
+                            }
                         }
                     }
                 }
-            }
-        } }
-    })
+            } }
+        },
+    )
 }
 
-fn rule_of<'a>(exchange: &'a Exchange, count: &RuleCount) -> Option<(&'a catalog::Dataset, &'a catalog::Rule)> {
+fn rule_of<'a>(
+    exchange: &'a Exchange,
+    count: &RuleCount,
+) -> Option<(&'a catalog::Dataset, &'a catalog::Rule)> {
     let dataset = exchange.catalog().dataset_by_number(count.dataset)?;
     Some((dataset, dataset.rules.get(usize::try_from(count.rule).ok()?)?))
 }

@@ -221,7 +221,13 @@ pub async fn rules(db: &Db, batch: i64) -> Result<Vec<RuleCount>> {
 }
 
 /// Issues of a batch in the order of its rows, after a row number and position.
-pub async fn issues(db: &Db, batch: i64, rule: Option<(i16, i16)>, offset: i64, limit: i64) -> Result<Vec<IssueRow>> {
+pub async fn issues(
+    db: &Db,
+    batch: i64,
+    rule: Option<(i16, i16)>,
+    offset: i64,
+    limit: i64,
+) -> Result<Vec<IssueRow>> {
     sqlx::query_as(
         "select dataset, row_no, rule, field, rejected, value from batch_issue
          where batch_id = $1 and ($2::smallint is null or (dataset = $2 and rule = $3))
@@ -247,8 +253,14 @@ pub async fn kept(db: &Db, batch: i64) -> Result<Vec<(String, i64)>> {
 }
 
 /// The JSON form of a receipt.
-pub fn json(receipt: &Receipt, catalog: &Catalog, rules: &[RuleCount], kept: &[(String, i64)]) -> serde_json::Value {
-    let dataset: Option<&std::sync::Arc<Dataset>> = receipt.dataset.and_then(|n| catalog.dataset_by_number(n));
+pub fn json(
+    receipt: &Receipt,
+    catalog: &Catalog,
+    rules: &[RuleCount],
+    kept: &[(String, i64)],
+) -> serde_json::Value {
+    let dataset: Option<&std::sync::Arc<Dataset>> =
+        receipt.dataset.and_then(|n| catalog.dataset_by_number(n));
     let dimensions: serde_json::Map<String, serde_json::Value> = catalog::Dimension::ALL
         .iter()
         .zip(receipt.dimension_scores.iter().flatten())

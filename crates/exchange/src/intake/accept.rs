@@ -77,7 +77,9 @@ impl Intake {
         let parts = &self.inner.parts;
         let institution = self.institution(submission.institution)?;
         if !reach.covers(institution.id, &institution.region) {
-            return Err(Refusal::not_found("institution.unknown", "没有这个机构，或不在您的权限范围内。").into());
+            return Err(
+                Refusal::not_found("institution.unknown", "没有这个机构，或不在您的权限范围内。").into()
+            );
         }
         let dataset = match &submission.dataset {
             None => None,

@@ -1,7 +1,7 @@
 //! FHIR batches: bundles and NDJSON of resources, mapped to rows of several data sets and written together.
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use catalog::Dataset;
@@ -11,11 +11,15 @@ use kernel::{Error, Result};
 use store::{DbDoing, Tx};
 use tokio::sync::mpsc;
 
+use super::Inner;
 use super::chunk::Chunk;
 use super::process::{Batch, Checking, Ending, Patience, advance};
+use super::resources::Resources;
 use super::tally::Totals;
-use super::{CHUNK_ROWS, Inner};
-use crate::fhir::{self, Kept, Mapped};
+use crate::fhir::{Kept, Mapped};
+
+/// Remarks kept for the receipt.
+const NOTES: usize = 200;
 
 /// What the reading thread hands over: the rows of one bundle, or of a run of NDJSON resources.
 enum Parcel {
@@ -38,7 +42,8 @@ impl Inner {
         let checking = self.checking(&batch);
         let catalog = self.parts.catalog.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let mut reader = Reading { catalog: &catalog, checking: &checking, checkers: BTreeMap::new(), send: &send };
+            let mut reader =
+                Reading { catalog: &catalog, checking: &checking, checkers: BTreeMap::new(), send: &send };
             let mut ending = Ending::default();
             if let Err(stopped) = reader.read(file, &mut ending) {
                 ending.failure = Some(stopped);
@@ -78,8 +83,10 @@ impl Inner {
         let mut patience = Patience::default();
         loop {
             let mut now_listed = *listed;
-            let written =
-                self.parts.db.transaction(async |tx| self.write_group(tx, batch, group, done, &mut now_listed).await);
+            let written = self
+                .parts
+                .db
+                .transaction(async |tx| self.write_group(tx, batch, group, done, &mut now_listed).await);
             match written.await {
                 Err(error) if patience.again(&error).await => {}
                 other => {
@@ -129,14 +136,22 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     // `Err` carries, for the sender, why the batch could not be read to its end.
-    fn read(&mut self, file: impl Read + Send, ending: &mut Ending) -> std::result::Result<(), String> {
-        let mut source = fhir::Source::open(BufReader::new(file)).map_err(|e| e.message)?;
-        ending.media = source.media();
+    fn read(
+        &mut self,
+        file: impl Read + Send + 'static,
+        ending: &mut Ending,
+    ) -> std::result::Result<(), String> {
+        let mut source = Resources::open(file)?;
         let mut last = 0;
-        while let Some(mapped) = source.next(self.catalog, CHUNK_ROWS / 2).map_err(|e| e.message)? {
-            ending.notes.extend(mapped.problems.iter().cloned());
-            last += mapped.resources as i64;
-            let group = self.check(mapped, last);
+        while let Some(run) = source.next(self.catalog)? {
+            for problem in &run.mapped.problems {
+                if ending.notes.len() < NOTES && !ending.notes.contains(problem) {
+                    ending.notes.push(problem.clone());
+                }
+            }
+            last += run.resources as i64;
+            let group = self.check(run.mapped, last)?;
+            ending.media = source.media();
             if self.send.blocking_send(Parcel::Group(Box::new(group))).is_err() {
                 return Ok(());
             }
@@ -144,19 +159,23 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn check(&mut self, mapped: Mapped, last: i64) -> Group {
+    fn check(&mut self, mapped: Mapped, last: i64) -> std::result::Result<Group, String> {
         let mut sets: BTreeMap<i16, (Arc<Dataset>, Chunk)> = BTreeMap::new();
         for row in mapped.rows {
-            let dataset = &self.catalog.datasets[row.dataset];
+            let dataset = self
+                .catalog
+                .dataset(row.dataset)
+                .ok_or_else(|| format!("目录中没有数据集 {}，无法保存 {} 资源。", row.dataset, row.kind))?;
             let (_, checker, counts) = self.checkers.entry(dataset.number).or_insert_with(|| {
                 let checker = Checker::new(dataset, self.checking.tables.clone());
                 (dataset.clone(), checker, RuleCounts::new(dataset.rules.len()))
             });
             let checked = checker.check(&row.row, self.checking.received_at);
             counts.add(&checked);
-            let (_, chunk) = sets.entry(dataset.number).or_insert_with(|| (dataset.clone(), Chunk::default()));
+            let (_, chunk) =
+                sets.entry(dataset.number).or_insert_with(|| (dataset.clone(), Chunk::default()));
             chunk.rows.push(checked);
         }
-        Group { sets: sets.into_values().collect(), kept: mapped.kept, last }
+        Ok(Group { sets: sets.into_values().collect(), kept: mapped.kept, last })
     }
 }

@@ -3,11 +3,11 @@
 use catalog::{Checked, Dataset, PersonFields, Value};
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::{Demographics, EndedFact, StoredFact};
-use kernel::access::InstitutionId;
 use kernel::Result;
+use kernel::access::InstitutionId;
+use store::Tx;
 use store::copy::CopyRows;
 use store::facts::{FactRow, Outcome, Target};
-use store::{DbDoing, Tx};
 
 use super::tally::{DayTally, Totals};
 use super::{Inner, LISTED_ISSUES};
@@ -147,7 +147,9 @@ impl Inner {
             stored.reverse();
             let withdrawn: std::collections::HashSet<i64> = outcomes
                 .iter()
-                .filter_map(|o| if let Outcome::Withdrawn { fact_id, .. } = o { Some(*fact_id) } else { None })
+                .filter_map(
+                    |o| if let Outcome::Withdrawn { fact_id, .. } = o { Some(*fact_id) } else { None },
+                )
                 .collect();
             stored.retain(|fact| !withdrawn.contains(&fact.fact_id));
         }
@@ -157,7 +159,8 @@ impl Inner {
         self.parts.index.index(tx, dataset, batch.institution, &stored, &ended).await
     }
 
-    async fn list_issues(
+    /// Lists the issues of a chunk, up to a limit for the batch.
+    pub(super) async fn list_issues(
         &self,
         tx: &mut Tx<'_>,
         batch: i64,
@@ -202,9 +205,8 @@ impl Inner {
 
 /// What a row says about whose it is.
 fn demographics(person: &PersonFields, values: &[Value]) -> Demographics {
-    let text = |field: Option<usize>| {
-        field.and_then(|f| values[f].text()).map(str::to_owned).unwrap_or_default()
-    };
+    let text =
+        |field: Option<usize>| field.and_then(|f| values[f].text()).map(str::to_owned).unwrap_or_default();
     let date = |field: Option<usize>| -> Option<NaiveDate> { field.and_then(|f| values[f].date()) };
     Demographics {
         local_no: text(Some(person.local_no)),
@@ -222,4 +224,3 @@ fn demographics(person: &PersonFields, values: &[Value]) -> Demographics {
         registration: person.registration,
     }
 }
-

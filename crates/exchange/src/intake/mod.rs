@@ -13,6 +13,7 @@ mod accept;
 mod bundle;
 pub mod chunk;
 mod process;
+mod resources;
 mod tally;
 
 use std::collections::HashSet;

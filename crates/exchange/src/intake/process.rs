@@ -79,7 +79,8 @@ impl Intake {
         let (send, parcels) = mpsc::channel(READ_AHEAD);
         let checking = inner.checking(&batch);
         let skip = batch.rows_done;
-        let reading = tokio::task::spawn_blocking(move || read_tabular(file, dataset, &checking, skip, &send));
+        let reading =
+            tokio::task::spawn_blocking(move || read_tabular(file, dataset, &checking, skip, &send));
         let written = inner.write_parcels(&batch, parcels).await;
         reading.await.map_err(|e| Error::fault("read a batch", e))?;
         written
@@ -177,8 +178,9 @@ impl Inner {
                     while let Some(parcel) = parcels.recv().await {
                         match parcel {
                             Parcel::Rows { chunk, last_row } => {
-                                let totals =
-                                    self.write_chunk(tx, batch.reference, &dataset, &chunk, &mut listed).await?;
+                                let totals = self
+                                    .write_chunk(tx, batch.reference, &dataset, &chunk, &mut listed)
+                                    .await?;
                                 advance(tx, batch.reference.id, done, last_row, totals).await?;
                                 done = last_row;
                             }
@@ -257,7 +259,9 @@ impl Inner {
         }
         ending.failure = Some(match ending.failure.take() {
             Some(failure) => format!("{failure}（整批提交：没有保存任何一行。）"),
-            None => format!("整批提交：{received} 行中有 {rejected} 行不合格，没有保存任何一行。请改正后重新上传整个文件。"),
+            None => format!(
+                "整批提交：{received} 行中有 {rejected} 行不合格，没有保存任何一行。请改正后重新上传整个文件。"
+            ),
         });
         self.parts
             .db
@@ -289,7 +293,8 @@ impl Inner {
     async fn close(&self, tx: &mut Tx<'_>, batch: &Batch, ending: &Ending) -> Result<()> {
         let month = kernel::clock::to_china(batch.reference.received_at).date();
         let month = month.with_day(1).unwrap_or(month);
-        let (mut rules, mut numbers, mut checked, mut failed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut rules, mut numbers, mut checked, mut failed) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut weighed = Weighed::default();
         for (dataset, counts) in &ending.counts {
             for (rule, (c, f)) in counts.checked.iter().zip(&counts.failed).enumerate() {
@@ -453,4 +458,3 @@ fn check_rows(
     }
     (chunk, last_row)
 }
-

@@ -112,7 +112,8 @@ impl<'a> DayTally<'a> {
         if self.days.is_empty() {
             return Ok(());
         }
-        let count = |pick: fn(&Totals) -> i64| -> Vec<i64> { self.days.values().map(|d| pick(&d.totals)).collect() };
+        let count =
+            |pick: fn(&Totals) -> i64| -> Vec<i64> { self.days.values().map(|d| pick(&d.totals)).collect() };
         let sums = |pick: fn(&Day) -> [f64; 4], n: usize| -> Vec<f64> {
             self.days.values().map(|d| pick(d)[n]).collect()
         };

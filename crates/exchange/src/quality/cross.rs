@@ -10,6 +10,7 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 use store::{Db, DbDoing, Tx};
 
+use crate::Exchange;
 use crate::intake::BatchRef;
 
 /// Kind of the job that evaluates the rules a batch touches.
@@ -17,10 +18,38 @@ pub const JOB: &str = "exchange.cross_rules";
 
 /// Asks for the evaluation of the rules that the batch's rows of this data set touch.
 pub async fn request(tx: &mut Tx<'_>, batch: BatchRef, dataset: &Dataset) -> Result<()> {
-    let body = json!({ "batch": batch.id, "institution": batch.institution.get(), "dataset": dataset.number });
+    let body =
+        json!({ "batch": batch.id, "institution": batch.institution.get(), "dataset": dataset.number });
     let subject = format!("{}/{}", batch.institution, dataset.code);
     store::jobs::enqueue(tx, JOB, &subject, &body, None).await?;
     Ok(())
+}
+
+/// Registers the job's handler.
+pub fn register(jobs: &mut store::jobs::Jobs, exchange: Exchange) {
+    jobs.on(JOB, move |job: store::jobs::Job| {
+        let exchange = exchange.clone();
+        async move {
+            let asked: Asked = job.read()?;
+            let parts = exchange.intake.parts();
+            evaluate(
+                &parts.db,
+                &parts.catalog,
+                asked.institution,
+                asked.batch,
+                asked.dataset,
+                parts.clock.now(),
+            )
+            .await
+        }
+    });
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Asked {
+    batch: i64,
+    institution: i32,
+    dataset: i16,
 }
 
 /// Evaluates every rule that rows of `dataset` in `batch` touch, as child or as parent.
@@ -37,10 +66,12 @@ pub async fn evaluate(
         return Ok(());
     }
     db.transaction(async |tx| {
-        sqlx::query("select set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)")
-            .execute(&mut **tx)
-            .await
-            .db("prepare the rules between data sets")?;
+        sqlx::query(
+            "select set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)",
+        )
+        .execute(&mut **tx)
+        .await
+        .db("prepare the rules between data sets")?;
         for (owner, rule, sql) in &statements {
             sqlx::query(AssertSqlSafe(sql.settle.as_str()))
                 .bind(institution)
@@ -79,7 +110,9 @@ fn statements_for(catalog: &Catalog, number: i16) -> Result<Vec<(i16, i16, Cross
         for (position, rule) in owner.rules.iter().enumerate() {
             let sql = match &rule.check {
                 Check::BelongsTo => {
-                    let Some(parent) = owner.parent.as_ref().and_then(|p| catalog.dataset(&p.dataset)) else { continue };
+                    let Some(parent) = owner.parent.as_ref().and_then(|p| catalog.dataset(&p.dataset)) else {
+                        continue;
+                    };
                     if parent.number != number && owner.number != number {
                         continue;
                     }
@@ -121,7 +154,8 @@ fn belongs_to(child: &Dataset, parent: &Dataset, subject: &Dataset) -> CrossSql 
              select 1 from {c} c where c.id = f.fact_id and not exists (select 1 from {p} p where {on}))"
     );
     // A batch of parents settles findings but makes none.
-    let of_batch = if subject.number == child.number { "c.batch_id = $4" } else { "false and $4::bigint is not null" };
+    let of_batch =
+        if subject.number == child.number { "c.batch_id = $4" } else { "false and $4::bigint is not null" };
     let find = format!(
         "insert into cross_finding (institution_id, dataset, rule, fact_id, day, value, found_at)
          select $1, $2, $3, c.id, c.occurred_at::date, concat_ws(' / ', {}), $5
@@ -144,9 +178,8 @@ fn sum_of_children(
 ) -> CrossSql {
     let (c, p, on) = (child.table(), parent.table(), join(child, parent));
     // A parent without any child is not a wrong sum: the children may not have come yet.
-    let wrong = format!(
-        "abs(p.{total} - (select sum(c.{part}) from {c} c where {on})) > {tolerance}::numeric"
-    );
+    let wrong =
+        format!("abs(p.{total} - (select sum(c.{part}) from {c} c where {on})) > {tolerance}::numeric");
     let settle = format!(
         "delete from cross_finding f where f.institution_id = $1 and f.dataset = $2 and f.rule = $3 and not exists (
              select 1 from {p} p where p.id = f.fact_id and {wrong})"
@@ -154,7 +187,9 @@ fn sum_of_children(
     let touched = if subject.number == parent.number {
         "p.batch_id = $4".to_owned()
     } else {
-        format!("p.id in (select p.id from {c} c join {p} p on {on} where c.batch_id = $4 and c.institution_id = $1)")
+        format!(
+            "p.id in (select p.id from {c} c join {p} p on {on} where c.batch_id = $4 and c.institution_id = $1)"
+        )
     };
     let find = format!(
         "insert into cross_finding (institution_id, dataset, rule, fact_id, day, value, found_at)
