@@ -5,13 +5,15 @@
 
 pub mod codes;
 pub mod institutions;
+pub mod pages;
 pub mod reader;
 pub mod regions;
 mod snapshot;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use catalog::CodeTables;
+use catalog::{CodeTable, CodeTables};
 use kernel::Result;
 use kernel::error::Doing;
 use store::{Db, DbDoing, Migration};
@@ -37,7 +39,12 @@ pub struct Directory {
     institutions: RwLock<Arc<Snapshot>>,
     regions: RwLock<Arc<RegionNames>>,
     tables: RwLock<Arc<CodeTables>>,
+    /// Pinyin initials of the names of tables that were looked things up in, with the table they were made of.
+    initials: Mutex<HashMap<String, (Arc<CodeTable>, Initials)>>,
 }
+
+/// The initials of each code's name, in the order of the table.
+type Initials = Arc<Vec<Box<str>>>;
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +75,7 @@ impl Directory {
             regions: RwLock::default(),
             tables: RwLock::new(Arc::new(shipped.clone())),
             shipped,
+            initials: Mutex::default(),
         };
         directory.refresh().await?;
         Ok(directory)
@@ -124,6 +132,21 @@ impl Directory {
     }
     pub(crate) fn tables_now(&self) -> Arc<CodeTables> {
         get(&self.tables)
+    }
+
+    /// The pinyin initials of a table's names, made on first use.
+    pub(crate) fn initials_of(&self, table: &Arc<CodeTable>) -> Initials {
+        let mut made = self.initials.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, initials)) = made.get(&table.id)
+            && Arc::ptr_eq(of, table)
+        {
+            return Arc::clone(initials);
+        }
+        let initials: Initials = Arc::new(
+            table.codes.iter().map(|c| standards::pinyin::initials(&c.name).into_boxed_str()).collect(),
+        );
+        made.insert(table.id.clone(), (Arc::clone(table), Arc::clone(&initials)));
+        initials
     }
 }
 
