@@ -41,6 +41,13 @@ pub struct Site {
     pub trusted_proxies: Vec<IpAddr>,
 }
 
+impl Site {
+    /// A site with the plain face: nobody may embed it, no proxy is trusted.
+    pub fn new(authenticator: Arc<dyn Authenticator>) -> Self {
+        Site { authenticator, face: Face::default(), embed_ancestors: Vec::new(), trusted_proxies: Vec::new() }
+    }
+}
+
 /// The routes behind the gate (address, forgery check, authentication, error pages, headers, access log), the assets,
 /// compression.
 pub fn build_app(routes: Routes<()>, site: Site) -> Router {

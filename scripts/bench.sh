@@ -1,0 +1,21 @@
+#!/bin/sh
+# Runs every benchmark of the workspace, or those named: `scripts/bench.sh intake`. Each prints its figure beside the
+# limit measured in the same run.
+set -eu
+cd "$(dirname "$0")/.."
+found=0
+for file in crates/*/benches/*.rs; do
+    [ -f "$file" ] || continue
+    name=$(basename "$file" .rs)
+    manifest=$(dirname "$(dirname "$file")")/Cargo.toml
+    if [ $# -gt 0 ]; then
+        case " $* " in *" $name "*) ;; *) continue ;; esac
+    fi
+    found=1
+    printf '\n== %s\n' "$name"
+    cargo bench --locked --manifest-path "$manifest" --bench "$name"
+done
+if [ "$found" = 0 ]; then
+    echo "bench: no benchmark of that name under crates/*/benches/" >&2
+    exit 1
+fi
