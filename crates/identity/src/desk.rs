@@ -118,17 +118,16 @@ fn view(
                 }
             }
         }))
-        (card_with("最近登录", html! { a href="/account" { "我的账号" } }, page::table(
-            &["时间", "地址", "结果"],
-            &sign_ins.iter().map(|s| vec![
+        (card_with("最近登录", html! { a href="/account" { "我的账号" } }, html! {
+            (page::table(&["时间", "地址", "结果"], &sign_ins.iter().map(|s| vec![
                 html! { span.mk-date { (page::time(s.at)) } },
                 html! { (s.address) },
                 if s.outcome == "ok" { badge(Tone::Neutral, "成功") } else { badge(Tone::Warn, "未成功") },
-            ]).collect::<Vec<_>>(),
-        )))
-        @if sign_ins.iter().any(|s| s.outcome != "ok") {
-            p.mk-muted { "如有不是您本人的登录，请立即修改密码并告诉管理员。" }
-        }
+            ]).collect::<Vec<_>>()))
+            @if sign_ins.iter().any(|s| s.outcome != "ok") {
+                div.mk-card-body.mk-muted { "如有不是您本人的登录，请立即修改密码并告诉管理员。" }
+            }
+        }))
     }
 }
 

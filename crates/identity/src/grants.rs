@@ -115,7 +115,8 @@ mod tests {
             (Line::Administration, Act::Read, RoleSpan::Region),
         ]);
         let own = of_role(&manager, None, &county);
-        let cases: [(&[(Line, Act, RoleSpan)], &str, bool); 8] = [
+        type Rights<'a> = &'a [(Line, Act, RoleSpan)];
+        let cases: [(Rights, &str, bool); 8] = [
             (&[(Line::Medical, Act::Read, RoleSpan::City)], "411503", true),
             (&[(Line::Exchange, Act::Write, RoleSpan::Institution)], "411503", true),
             (&[(Line::Administration, Act::Manage, RoleSpan::Region)], "411503", true),

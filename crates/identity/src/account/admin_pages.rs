@@ -93,12 +93,12 @@ pub(super) async fn list(
         .collect();
     let body = html! {
         (page_head(&[], "账号", "本辖区工作人员的登录账号。", html! { a.btn.btn-primary href="/accounts/new" { "开通账号" } }))
-        (filter_form(&here, &[
-            Choose::Text { name: "q", label: "姓名、登录名或工号", hint: "如 王" },
-            Choose::Choice { name: "role", label: "角色", options: &roles },
-            Choose::Choice { name: "state", label: "状态", options: &states },
-        ]))
         section.mk-card.mk-list {
+            (filter_form(&here, &[
+                Choose::Text { name: "q", label: "姓名、登录名或工号", hint: "如 王" },
+                Choose::Choice { name: "role", label: "角色", options: &roles },
+                Choose::Choice { name: "state", label: "状态", options: &states },
+            ]))
             (page::list_bar(&format!("共 {total} 个账号"), &html! { a href=(export) { "导出 CSV" } }))
             @if rows.is_empty() {
                 (web::ui::empty("没有符合条件的账号", "请放宽查询条件，或为工作人员开通账号。", Some(("开通账号", "/accounts/new"))))
@@ -265,7 +265,7 @@ pub(super) async fn show(
                     (page::act_button(&format!("{base}/unlock"), "解锁", "btn-primary"))
                 }
                 (page::act_button(&format!("{base}/password"), "重置密码", ""))
-                (page::act_button(&format!("{base}/close"), "停用", "btn-danger"))
+                (page::act_button(&format!("{base}/close"), "停用", ""))
             } @else {
                 (page::act_button(&format!("{base}/reopen"), "恢复使用", "btn-primary"))
             }

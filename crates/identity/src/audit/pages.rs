@@ -156,15 +156,15 @@ fn view(here: &Here, entries: &[Entry], after: Option<String>, export: Option<&s
         })
         .collect();
     html! {
-        (page_head(&[], "审计日志", "谁、何时、从哪里、因何、看了或改了什么。未选日期时显示最近 7 天；查看本页也会记入日志。", html! {}))
-        (filter_form(here, &[
-            Filter::Days { name: "at", label: "日期" },
-            Filter::Text { name: "actor", label: "操作人", hint: "姓名" },
-            Filter::Choice { name: "act", label: "操作", options: &acts },
-            Filter::Text { name: "object", label: "对象", hint: "居民姓名、账号等" },
-            Filter::Choice { name: "outcome", label: "结果", options: &outcomes },
-        ]))
+        (page_head(&[], "审计日志", "未选日期时显示最近 7 天；查看本页也会记入日志。", html! {}))
         section.mk-card.mk-list {
+            (filter_form(here, &[
+                Filter::Days { name: "at", label: "日期" },
+                Filter::Text { name: "actor", label: "操作人", hint: "姓名" },
+                Filter::Choice { name: "act", label: "操作", options: &acts },
+                Filter::Text { name: "object", label: "对象", hint: "居民姓名、账号等" },
+                Filter::Choice { name: "outcome", label: "结果", options: &outcomes },
+            ]))
             (page::list_bar(&format!("本页 {} 条", entries.len()), &html! {
                 @if let Some(export) = export { a href=(export) { "导出 CSV" } }
             }))

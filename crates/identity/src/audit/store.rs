@@ -59,8 +59,8 @@ pub struct Search {
     pub before: Option<i64>,
 }
 
-/// Entries in reach, newest first. An entry is in reach when its institution or its account's division is; entries
-/// without either (unknown logins, the program itself) are for those whose reach is a city or more.
+/// Entries in reach, newest first. An entry is in reach when its institution or its account's division is, or when
+/// it is about an account of the division (attempts to sign in); entries without any (unknown logins, the program itself) are for those whose reach is a city or more.
 ///
 /// `institutions` are all institutions in the reach's divisions.
 pub async fn search(
@@ -79,6 +79,8 @@ pub async fn search(
          where e.at >= $1 and e.at < $2
            and (e.institution_id = any ($3) or e.institution_id = any ($4)
                 or exists (select 1 from account a where a.id = e.account_id and a.region like any ($5))
+                or (e.object_kind = 'account' and exists (
+                    select 1 from account a where a.id = e.object_id and a.region like any ($5)))
                 or ($6 and e.institution_id is null and e.account_id is null))
            and ($7 = '' or e.actor like $7)
            and ($8 = '' or e.act = $8)

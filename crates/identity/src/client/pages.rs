@@ -98,7 +98,7 @@ async fn view(
                 html! { (client.last_used_at.map_or_else(|| "从未使用".to_owned(), page::time)) },
                 html! { (page::time(client.created_at)) " " (client.created_by) },
                 html! {
-                    @if open { (page::act_button(&format!("/clients/{}/close", client.id), "停用", "btn-sm btn-danger")) }
+                    @if open { (page::act_button(&format!("/clients/{}/close", client.id), "停用", "btn-sm")) }
                 },
             ]
         })

@@ -97,6 +97,11 @@ fn catalog() -> catalog::Catalog {
         ("roles/hospital_engineer.toml", include_str!("../../../../catalog/roles/hospital_engineer.toml")),
         ("roles/platform_operator.toml", include_str!("../../../../catalog/roles/platform_operator.toml")),
         ("roles/township_doctor.toml", include_str!("../../../../catalog/roles/township_doctor.toml")),
+        (
+            "roles/county_auditor.toml",
+            "code = \"county_auditor\"\nname = \"县审计员\"\ndescription = \"只看本县。\"\n\
+             grants = [{ line = \"security\", acts = [\"read\"], span = \"region\" }]",
+        ),
         ("menu.toml", include_str!("../../../../catalog/menu.toml")),
     ])
     .expect("the shipped roles are good")
@@ -134,12 +139,7 @@ pub async fn city() -> City {
             who,
         )
         .with_state(());
-    let site = Site {
-        authenticator: identity.authenticator(),
-        face: web::frame::Face::default(),
-        embed_ancestors: Vec::new(),
-        trusted_proxies: Vec::new(),
-    };
+    let site = Site::new(identity.authenticator());
     let app = web::serve::build_app(identity.routes().merge(others), site);
     City { db, clock, identity, app }
 }

@@ -37,17 +37,21 @@ async fn the_auditor_reads_who_did_what_and_that_is_written_down_too() {
 #[tokio::test]
 async fn an_auditor_of_a_county_sees_that_county() {
     let city = city().await;
-    city.person("audit", "审计员乙", "auditor", None, "411503").await;
+    city.person("audit", "审计员乙", "county_auditor", None, "411503").await;
     city.person("shihe", "浉河人", "township_doctor", Some(3), "411502").await;
     city.doctor().await;
-    // The shipped role spans the city; narrow the reach by hand to see the filter at work.
     city.browser().sign_in("shihe", PASSWORD).await;
+    city.browser().sign_in("nobody", PASSWORD).await;
+    city.browser().sign_in("wang.li", "wrong").await;
     let mut doctor = city.browser();
     doctor.sign_in("wang.li", PASSWORD).await;
     assert_eq!(doctor.get("/audit").await.status, StatusCode::FORBIDDEN);
     let mut auditor = city.browser();
     auditor.sign_in("audit", PASSWORD).await;
-    assert!(auditor.get("/audit").await.text.contains("浉河人"), "the role spans the city");
+    let page = auditor.get("/audit").await.text;
+    assert!(page.contains("王丽华") && page.contains("审计员乙") && page.contains("密码错误"), "{page}");
+    assert!(!page.contains("浉河人") && !page.contains("nob…"), "{page}");
+    assert_eq!(auditor.get("/audit.csv").await.status, StatusCode::FORBIDDEN, "reading is not taking away");
 }
 
 #[tokio::test]
