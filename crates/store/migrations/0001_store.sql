@@ -32,18 +32,22 @@ create table outbox (
 create table job (
     id bigint generated always as identity primary key,
     kind text not null,
-    subject text not null default '',
+    subject text not null default '',    -- jobs of one kind and subject run one by one in order; '': in any order
+    topic text not null default '',      -- of the event that caused it
     body jsonb not null,
-    dedup_key text unique,           -- at most one unfinished job with this key
+    dedup_key text,                      -- at most one waiting job of a kind with this key; cleared when it starts
     state text not null default 'ready' check (state in ('ready', 'running', 'dead')),
-    attempts int not null default 0,
-    run_at timestamptz not null default now(),
+    attempts int not null default 0,     -- counts starts, and tells a worker whose lease is over from its successor
+    run_at timestamptz not null default '-infinity',
     leased_until timestamptz,
     last_error text,
     progress jsonb,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    unique (kind, dedup_key)
 );
-create index job_ready on job (run_at, id) where state <> 'dead';
+create index job_waiting on job (id) where state = 'ready';
+create index job_leased on job (leased_until) where state = 'running';
+create index job_order on job (kind, subject, id) where subject <> '' and state <> 'dead';
 
 -- Who did what to whom, why and with what result. Written in the transaction of what it records.
 create table audit_entry (

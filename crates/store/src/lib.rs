@@ -8,12 +8,15 @@ pub mod db;
 pub mod fact_schema;
 pub mod facts;
 pub mod failure;
+pub mod jobs;
 pub mod migrate;
 pub mod objects;
+pub mod outbox;
 
 pub use audit::{AuditEntry, record};
 pub use cluster::Cluster;
 pub use db::{Db, Retry, Tx};
 pub use failure::{DbDoing, db_error};
+pub use jobs::{Job, Jobs};
 pub use migrate::{MIGRATIONS, Migration, migrate};
 pub use objects::Objects;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
-use store::cluster::{Folder, USER, Use};
+use store::cluster::{Folder, Use};
 
 /// The cluster as one test process sees it.
 #[derive(Debug)]
@@ -128,10 +128,10 @@ pub fn blocking(work: impl Future<Output = Result<(), sqlx::Error>> + Send) -> R
 /// Starts the watchdog: once nobody shares the lock, it stops the cluster.
 fn watch(folder: &Folder, in_use: &Path) {
     use std::os::unix::process::CommandExt;
-    let script = r#"while sleep 30; do
+    let script = r#"(while sleep 30; do
         flock --nonblock --conflict-exit-code 9 "$1" "$2" stop --silent --wait --mode fast --pgdata "$3"
         [ $? -eq 9 ] || exit 0
-    done"#;
+    done) &"#;
     let mut command: Command = folder.account.command("sh", &folder.path);
     command
         .args(["-c", script, "watchdog"])
@@ -142,6 +142,6 @@ fn watch(folder: &Folder, in_use: &Path) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0)
-        .spawn()
-        .unwrap_or_else(|e| panic!("cannot start the watchdog of the test database as {USER}: {e}"));
+        .status()
+        .unwrap_or_else(|e| panic!("cannot start the watchdog of the test database: {e}"));
 }

@@ -8,3 +8,9 @@ mod database;
 
 pub use clock::{TestClock, clock};
 pub use database::TestDb;
+
+/// Carries out everything that is due and fails the test if an event or a job is left undone or was given up.
+pub async fn settle(jobs: &store::Jobs) {
+    let idle = jobs.run_until_idle().await.expect("the jobs run");
+    assert!(idle.waiting == 0 && idle.dead == 0, "work is left undone: {idle:?}");
+}

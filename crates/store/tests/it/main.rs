@@ -3,4 +3,5 @@
 
 mod cluster;
 mod database;
+mod jobs;
 mod objects;
