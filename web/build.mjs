@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { divisions } from "./divisions.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = join(here, "dist");
@@ -91,3 +92,4 @@ for (const name of await readdir(dist)) {
     brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_QUALITY]: 10 } }),
   );
 }
+await divisions(join(here, "node_modules"), join(dist, "divisions.tsv.gz"));

@@ -14,6 +14,11 @@ use store::{Db, DbDoing};
 
 use crate::{Directory, Registry};
 
+/// The shipped list among the embedded assets, written by `web/divisions.mjs`.
+const SHIPPED: &str = "divisions.tsv.gz";
+/// The year of its divisions: those of the National Bureau of Statistics on 30 June 2023.
+pub const SHIPPED_YEAR: i16 = 2023;
+
 /// Names of divisions, compact: 16 bytes and the name each, so that a whole country fits in 25 MB.
 #[derive(Debug, Default)]
 pub(crate) struct RegionNames {
@@ -98,8 +103,20 @@ pub struct RegionReport {
 }
 
 impl Directory {
+    /// Loads the divisions under `prefix` from the list that is shipped with the program.
+    pub async fn load_shipped_regions(&self, prefix: &str) -> Result<RegionReport> {
+        let list = web::assets::embedded(SHIPPED).ok_or_else(|| {
+            Refusal::invalid(
+                "regions.no_list",
+                "程序中没有行政区划清单。请运行 scripts/assets.sh 后重新编译程序。",
+            )
+        })?;
+        self.load_regions(&list[..], SHIPPED_YEAR, prefix).await
+    }
+
     /// Loads the divisions under `prefix` (2, 4, 6, 9 or 12 digits) and the levels above from a gzip list of
-    /// `code<TAB>name` lines in ascending order of 12-digit codes. Loading again changes only what differs.
+    /// `code<TAB>name` lines (codes of 2, 4, 6, 9 or 12 digits) in
+    /// ascending order. Loading again changes only what differs.
     pub async fn load_regions(&self, list: impl Read, year: i16, prefix: &str) -> Result<RegionReport> {
         let divisions = select(list, prefix)?;
         if divisions.is_empty() {
@@ -183,12 +200,14 @@ fn select(list: impl Read, prefix: &str) -> Result<Vec<(RegionCode, String)>> {
             format!("行政区划清单已损坏，读不懂这一行：“{line}”。请重新生成网页资源（scripts/assets.sh）。"),
         )
     };
-    let mut divisions = Vec::new();
+    let mut divisions: Vec<(RegionCode, String)> = Vec::new();
     for line in std::io::BufReader::new(GzDecoder::new(list)).lines() {
         let line = line.map_err(|error| damaged(&error.to_string()))?;
         let (code, name) = line.split_once('\t').ok_or_else(|| damaged(&line))?;
         let code = RegionCode::parse(code).map_err(|_| damaged(&line))?;
-        if root.contains(&code) || code.contains(&root) {
+        // A city without districts (东莞) is listed again as its own county: the first stands.
+        let again = divisions.last().is_some_and(|(last, _)| *last == code);
+        if !again && (root.contains(&code) || code.contains(&root)) {
             divisions.push((code, name.to_owned()));
         }
     }
@@ -242,8 +261,7 @@ mod tests {
     fn a_prefix_selects_what_lies_under_it_and_above_it() {
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gz.write_all(
-            "410000000000\t河南省\n411500000000\t信阳市\n411503000000\t平桥区\n420000000000\t湖北省\n"
-                .as_bytes(),
+            "41\t河南省\n4115\t信阳市\n411500\t信阳市\n411503\t平桥区\n420000000000\t湖北省\n".as_bytes(),
         )
         .unwrap();
         let list = gz.finish().unwrap();

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 #[derive(rust_embed::RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../web/dist"]
+#[folder = "../../web/dist"]
 struct Dist;
 
 struct Asset {
@@ -67,6 +67,16 @@ fn fill() -> Shelf {
 /// address that is not found; a test sees to it that there is none.
 pub fn asset_url(name: &str) -> &'static str {
     SHELF.urls.get(name).map_or("/assets/missing", String::as_str)
+}
+
+/// An embedded file that is for the program and not for browsers, e.g. `divisions.tsv.gz`.
+pub fn data(name: &str) -> Option<Vec<u8>> {
+    Dist::get(name).map(|file| file.data.into_owned())
+}
+
+/// A file of `web/dist/` that is embedded for the program itself and not served, e.g. `divisions.tsv.gz`.
+pub fn embedded(name: &str) -> Option<Bytes> {
+    bytes(name)
 }
 
 /// Serves `/assets/{name}`: immutable, in the smallest encoding that the browser takes.
