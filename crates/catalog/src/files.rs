@@ -9,7 +9,7 @@ use crate::problem::Problem;
 
 /// The files of `catalog/`.
 #[derive(rust_embed::RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../catalog"]
+#[folder = "../../catalog"]
 struct Shipped;
 
 type Files = BTreeMap<String, String>;
