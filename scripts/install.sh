@@ -16,7 +16,7 @@ want postgresql 'pg_config --bindir && ls "$(pg_config --bindir)/initdb" || ls /
 want gcc 'command -v cc'
 want pkg-config 'command -v pkg-config'
 want ca-certificates 'test -d /etc/ssl/certs'
-want nodejs 'node -e "process.exit(Number(process.versions.node.split(\".\")[0]) < 18)"'
+want nodejs 'node -e "process.exit(parseInt(process.versions.node, 10) >= 18 ? 0 : 1)"'
 want npm 'command -v npm'
 if [ "$purpose" != demo ]; then
     want chromium 'command -v chromium || test -x "${CHROMIUM:-/none}"'
