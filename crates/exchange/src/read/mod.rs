@@ -15,6 +15,8 @@ mod json;
 mod original;
 mod reader;
 #[cfg(test)]
+mod seeds;
+#[cfg(test)]
 mod tests;
 mod window;
 
