@@ -10,6 +10,7 @@ use exchange::Exchange;
 use exchange::intake::{Intake, Parts};
 use identity::Identity;
 use kernel::Clock;
+use person::MasterIndex;
 use record::Record;
 use store::cluster::Cluster;
 use store::jobs::Jobs;
@@ -47,9 +48,10 @@ pub struct Platform {
     /// The record.
     pub record: Record,
     /// The master index.
-    pub person: person::MasterIndex,
+    pub person: Arc<MasterIndex>,
     /// Background work.
     pub jobs: Jobs,
+    clock: Arc<dyn Clock>,
     cluster: Option<Cluster>,
 }
 
@@ -113,14 +115,14 @@ impl Platform {
             tracing::info!(done, "fact schema");
         }
         let directory = Arc::new(Directory::open(db.clone(), catalog.tables.clone()).await?);
-        let person = person::MasterIndex::new(db.clone(), clock.clone(), directory.clone());
+        let person = Arc::new(MasterIndex::new(db.clone()));
         let record = Record::new(record::Ports {
             db: db.clone(),
             catalog: catalog.clone(),
             clock: clock.clone(),
             institutions: directory.clone(),
             terminology: directory.clone(),
-            persons: Arc::new(person.clone()),
+            persons: person.clone(),
         });
         let objects = Objects::folder(&settings.data.join("objects")).await?;
         let exchange = Exchange::new(Intake::new(Parts {
@@ -129,24 +131,28 @@ impl Platform {
             catalog: catalog.clone(),
             terminology: directory.clone(),
             institutions: directory.clone(),
-            linker: Arc::new(person.clone()),
+            linker: person.clone(),
             index: record.index(),
             clock: clock.clone(),
         }));
-        let identity = Identity::new(db.clone(), catalog.clone(), clock, directory.clone())?
-            .with_people(Arc::new(person.clone()))
+        let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
+            .with_people(person.clone())
             .with_settings(identity::Settings { tls: false, base_url: settings.base_url.clone() });
-        let mut jobs = Jobs::new(db.clone());
+        let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);
-        Ok(Self { db, catalog, directory, identity, exchange, record, person, jobs, cluster: None })
+        Ok(Self { db, catalog, directory, identity, exchange, record, person, jobs, clock, cluster: None })
     }
 
     /// Every route of the platform.
     pub fn routes(&self) -> Routes<()> {
         Routes::new()
             .merge(self.identity.routes())
-            .merge(self.directory.routes())
-            .merge(self.person.routes())
+            .merge(directory::pages::routes(self.directory.clone()))
+            .merge(person::search::routes(person::search::SearchPages {
+                db: self.db.clone(),
+                clock: self.clock.clone(),
+                institutions: self.directory.clone(),
+            }))
             .merge(self.exchange.routes())
             .merge(self.record.routes())
     }
@@ -159,4 +165,9 @@ impl Platform {
         }
         Ok(())
     }
+}
+
+/// The list of divisions that ships with the program (gzip, `code<TAB>name`).
+pub fn divisions() -> Result<Vec<u8>> {
+    web::assets::data("divisions.tsv.gz").context("程序中没有行政区划清单，请先运行 scripts/assets.sh 再编译")
 }

@@ -33,7 +33,7 @@ const NAMELESS: [&str; 5] = ["市辖区", "县", "省直辖县级行政区划", 
 impl RegionNames {
     pub(crate) async fn read(db: &Db) -> Result<Self> {
         let rows = sqlx::query(
-            "select distinct on (code) code, name from region order by code collate \"C\", year desc",
+            "select distinct on (code collate \"C\") code, name from region order by code collate \"C\", year desc",
         )
         .fetch_all(db.pool())
         .await

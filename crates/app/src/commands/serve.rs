@@ -70,7 +70,7 @@ pub async fn serve(platform: Platform, common: &Common, args: &ServeArgs, began:
     let jobs = platform.jobs.clone();
     let working = tokio::spawn({
         let stop = stop.clone();
-        async move { jobs.run(stop).await }
+        async move { jobs.run(2, async move { stop.cancelled().await }).await }
     });
 
     let served = web::serve::serve(listener, app, {
