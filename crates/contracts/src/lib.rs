@@ -247,3 +247,19 @@ pub trait DeskPanel: Send + Sync + 'static {
     /// The panel for this caller; `None` when it is not theirs to see.
     fn card<'a>(&'a self, caller: &'a kernel::Caller) -> BoxFuture<'a, Result<Option<DeskCard>>>;
 }
+
+/// Event of `person`: an identity record now belongs to another person. Facts did not move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PersonLinked {
+    /// The identity record; also the subject of the event.
+    pub identity_id: i64,
+    /// Whose it was.
+    pub from_person: i64,
+    /// Whose it is now.
+    pub to_person: i64,
+}
+
+impl PersonLinked {
+    /// The topic in the outbox.
+    pub const TOPIC: &str = "person.linked";
+}
