@@ -44,7 +44,12 @@ pub struct Site {
 impl Site {
     /// A site with the plain face: nobody may embed it, no proxy is trusted.
     pub fn new(authenticator: Arc<dyn Authenticator>) -> Self {
-        Site { authenticator, face: Face::default(), embed_ancestors: Vec::new(), trusted_proxies: Vec::new() }
+        Site {
+            authenticator,
+            face: Face::default(),
+            embed_ancestors: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 
