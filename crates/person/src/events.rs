@@ -1,6 +1,7 @@
 //! Writing identity records, their time line and the best known values of persons, set by set.
 
 use chrono::{DateTime, Utc};
+use contracts::PersonLinked;
 use kernel::Result;
 use sqlx::Row;
 use standards::pinyin::initials;
@@ -130,6 +131,20 @@ pub(crate) async fn trail(
     .await
     .db("write the identity time line")?;
     Ok(())
+}
+
+/// Tells the other contexts which records changed their person.
+pub(crate) async fn tell(tx: &mut Tx<'_>, entries: &[Entry<'_>]) -> Result<()> {
+    let moves: Vec<(String, PersonLinked)> = entries
+        .iter()
+        .filter_map(|e| {
+            let from_person = e.from_person?;
+            let event = PersonLinked { identity_id: e.identity_id, from_person, to_person: e.to_person };
+            Some((e.identity_id.to_string(), event))
+        })
+        .collect();
+    let events: Vec<(&str, &PersonLinked)> = moves.iter().map(|(id, event)| (id.as_str(), event)).collect();
+    store::outbox::emit_all(tx, PersonLinked::TOPIC, &events).await
 }
 
 // Field by field the newest registration that has a value; records known only from facts come last.

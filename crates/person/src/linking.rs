@@ -278,6 +278,7 @@ async fn store(
         }
     }
     events::trail(tx, &entries, batch, now).await?;
+    events::tell(tx, &entries).await?;
     let touched: Vec<i64> = touched.into_iter().collect();
     events::recompute(tx, &touched).await?;
     let left: Vec<i64> = left.into_iter().collect();

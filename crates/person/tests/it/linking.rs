@@ -188,6 +188,14 @@ async fn a_placeholder_is_filled_then_registered_then_linked() {
             ("linked".into(), "citizen_id".into(), Some(placeholder), known),
         ]
     );
+    let told: Vec<serde_json::Value> =
+        sqlx::query_scalar("select body from outbox where topic = 'person.linked'")
+            .fetch_all(db.pool())
+            .await
+            .unwrap();
+    let expected =
+        serde_json::json!({ "identity_id": identity, "from_person": placeholder, "to_person": known });
+    assert_eq!(told, [expected]);
     // The person's card has the newest values and both records; the left one has none and says where it went.
     let (card, gone, moved) = db
         .transaction(async |tx| {
