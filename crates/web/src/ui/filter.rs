@@ -26,6 +26,15 @@ pub enum Filter<'a> {
         /// Values and their names.
         options: &'a [(String, String)],
     },
+    /// A choice that always holds, e.g. how many days; without a value in the address the first entry does.
+    Pick {
+        /// Field in the address.
+        name: &'a str,
+        /// Label.
+        label: &'a str,
+        /// Values and their names; the first is what holds when nothing is chosen.
+        options: &'a [(String, String)],
+    },
     /// A span of days; fields `{name}_from` and `{name}_to`.
     Days {
         /// Stem of the fields in the address.
@@ -38,7 +47,9 @@ pub enum Filter<'a> {
 impl Filter<'_> {
     fn names(&self) -> Vec<String> {
         match self {
-            Filter::Text { name, .. } | Filter::Choice { name, .. } => vec![(*name).to_owned()],
+            Filter::Text { name, .. } | Filter::Choice { name, .. } | Filter::Pick { name, .. } => {
+                vec![(*name).to_owned()]
+            }
             Filter::Days { name, .. } => vec![format!("{name}_from"), format!("{name}_to")],
         }
     }
@@ -81,6 +92,16 @@ fn one(here: &Here, filter: &Filter) -> Markup {
                 (label)
                 select.form-select name=(name) {
                     option value="" { "全部" }
+                    @for (value, title) in *options {
+                        option value=(value) selected[here.get(name) == Some(value)] { (title) }
+                    }
+                }
+            }
+        },
+        Filter::Pick { name, label, options } => html! {
+            label {
+                (label)
+                select.form-select name=(name) {
                     @for (value, title) in *options {
                         option value=(value) selected[here.get(name) == Some(value)] { (title) }
                     }

@@ -14,6 +14,15 @@ pub enum MatrixCell {
         /// Where a click leads.
         href: Option<String>,
     },
+    /// A score from 0 to 100 on a day on which a part of what was expected did not come: marked in the corner.
+    Partial {
+        /// The score of what came.
+        score: f64,
+        /// What the hover explains.
+        explain: String,
+        /// Where a click leads.
+        href: Option<String>,
+    },
     /// A score from 0 to 100.
     Score {
         /// The score.
@@ -50,6 +59,11 @@ fn step(score: f64) -> &'static str {
     }
 }
 
+/// Whole points, cut and not rounded, so that 99.9 is not 100.
+fn whole(score: f64) -> String {
+    format!("{:.0}", score.clamp(0.0, 100.0).floor())
+}
+
 fn linked(href: Option<&str>, text: &str) -> Markup {
     match href {
         Some(href) => html! { a href=(href) { (text) } },
@@ -73,8 +87,11 @@ pub fn matrix(heading: &str, days: &[String], rows: &[MatrixRow]) -> Markup {
                                     MatrixCell::Missing { explain, href } => td.mk-q-missing title=(explain) {
                                         (linked(href.as_deref(), "缺"))
                                     },
+                                    MatrixCell::Partial { score, explain, href } => td class={ (step(*score)) " mk-q-partial" } title=(explain) {
+                                        (linked(href.as_deref(), &whole(*score)))
+                                    },
                                     MatrixCell::Score { score, explain, href } => td class=(step(*score)) title=(explain) {
-                                        (linked(href.as_deref(), &format!("{:.0}", score.clamp(0.0, 100.0).floor())))
+                                        (linked(href.as_deref(), &whole(*score)))
                                     },
                                 }
                             }
@@ -85,7 +102,7 @@ pub fn matrix(heading: &str, days: &[String], rows: &[MatrixRow]) -> Markup {
         }
         div.mk-legend {
             @for (class, text) in [("mk-q0", "60 以下"), ("mk-q1", "60"), ("mk-q2", "75"), ("mk-q3", "85"),
-                ("mk-q4", "90"), ("mk-q5", "95"), ("mk-q6", "97"), ("mk-q7", "99 以上"), ("mk-q-missing", "应传未传"),
+                ("mk-q4", "90"), ("mk-q5", "95"), ("mk-q6", "97"), ("mk-q7", "99 以上"), ("mk-q-missing", "应传未传"), ("mk-q5 mk-q-partial", "部分未传"),
                 ("mk-q-none", "当日无应传")] {
                 span { i class=(class) {} (text) }
             }
@@ -103,6 +120,9 @@ mod tests {
         let row = MatrixRow { name: "某院".into(), href: None, cells: vec![cell] };
         let html = matrix("机构", &["03-04".into()], &[row]).into_string();
         assert!(html.contains(">99<") && !html.contains(">100<"));
+        let cell = MatrixCell::Partial { score: 91.0, explain: "缺：处方".into(), href: None };
+        let row = MatrixRow { name: "某院".into(), href: None, cells: vec![cell] };
+        assert!(matrix("机构", &["03-04".into()], &[row]).into_string().contains("mk-q4 mk-q-partial"));
         assert_eq!((step(100.0), step(59.9), step(90.0)), ("mk-q7", "mk-q0", "mk-q4"));
     }
 }
