@@ -75,6 +75,8 @@ impl Objects {
     /// `AWS_…` environment variables.
     #[cfg(feature = "s3")]
     pub async fn s3(url: &str, spool: &Path) -> Result<Self> {
+        // The HTTP client brings no cryptography of its own; one may be installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let store =
             object_store::aws::AmazonS3Builder::from_env().with_url(url).build().map_err(|error| {
                 Refusal::invalid(

@@ -174,3 +174,11 @@ async fn leftovers_of_a_killed_program_are_swept() {
     assert_eq!(objects.sweep(written + Duration::from_secs(1)).await.unwrap(), 1);
     assert!(!left.exists());
 }
+
+#[cfg(feature = "s3")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_s3_client_can_be_built_and_a_wrong_address_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    Objects::s3("s3://bucket", home.path()).await.unwrap();
+    assert_eq!(refusal(Objects::s3("not an address", home.path()).await).code, "objects.address");
+}
