@@ -30,38 +30,60 @@ fn canonical(heading: &str) -> String {
     width::fold(heading.trim_start_matches('\u{feff}')).trim().trim_matches('"').trim().to_lowercase()
 }
 
+/// Every name under which the fields of a data set may be headed.
+#[derive(Debug, Clone)]
+pub struct HeadingNames {
+    known: HashMap<String, usize>,
+    /// Data-element identifiers that several fields share.
+    shared: HashMap<String, Vec<usize>>,
+}
+
+impl HeadingNames {
+    /// Collects the names of a data set's fields.
+    #[must_use]
+    pub fn new(dataset: &Dataset) -> Self {
+        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut shared: HashMap<String, Vec<usize>> = HashMap::new();
+        for (position, field) in dataset.fields.iter().enumerate() {
+            if !field.element.is_empty() {
+                shared.entry(canonical(&field.element)).or_default().push(position);
+            }
+        }
+        shared.retain(|element, fields| {
+            if let &[only] = fields.as_slice() {
+                known.insert(element.clone(), only);
+            }
+            fields.len() > 1
+        });
+        // Names last: what is closest to the definition wins.
+        for (position, field) in dataset.fields.iter().enumerate() {
+            for alias in &field.aliases {
+                known.insert(canonical(alias), position);
+            }
+        }
+        for (position, field) in dataset.fields.iter().enumerate() {
+            known.insert(canonical(&field.title), position);
+        }
+        for (position, field) in dataset.fields.iter().enumerate() {
+            known.insert(canonical(&field.name), position);
+        }
+        Self { known, shared }
+    }
+
+    /// The field that one heading stands for.
+    #[must_use]
+    pub fn field(&self, heading: &str) -> Option<usize> {
+        self.known.get(&canonical(heading)).copied()
+    }
+}
+
 /// Finds the fields behind headings, which may be field names, Chinese titles, data-element identifiers or aliases.
 ///
 /// # Errors
 /// Two columns of one field, an identifier shared by several fields, or no column for a field of the key, the
 /// patient's number or the time of occurrence.
 pub fn map_headings(dataset: &Dataset, headings: &[&str]) -> Result<Mapping, HeadingError> {
-    let mut known: HashMap<String, usize> = HashMap::new();
-    let mut shared: HashMap<String, Vec<usize>> = HashMap::new();
-    for (position, field) in dataset.fields.iter().enumerate() {
-        if !field.element.is_empty() {
-            shared.entry(canonical(&field.element)).or_default().push(position);
-        }
-    }
-    shared.retain(|element, fields| {
-        if let &[only] = fields.as_slice() {
-            known.insert(element.clone(), only);
-        }
-        fields.len() > 1
-    });
-    // Names last: what is closest to the definition wins.
-    for (position, field) in dataset.fields.iter().enumerate() {
-        for alias in &field.aliases {
-            known.insert(canonical(alias), position);
-        }
-    }
-    for (position, field) in dataset.fields.iter().enumerate() {
-        known.insert(canonical(&field.title), position);
-    }
-    for (position, field) in dataset.fields.iter().enumerate() {
-        known.insert(canonical(&field.name), position);
-    }
-
+    let HeadingNames { known, shared } = HeadingNames::new(dataset);
     let mut mapping = Mapping {
         columns: vec![None; dataset.fields.len()],
         fields: vec![None; headings.len()],

@@ -23,7 +23,7 @@ pub mod value;
 pub use check::Checker;
 pub use codes::{Code, CodeTable, CodeTables};
 pub use files::{from_dir, shipped};
-pub use headings::{HeadingError, Mapping, map_headings};
+pub use headings::{HeadingError, HeadingNames, Mapping, map_headings};
 pub use model::*;
 pub use problem::Problem;
 pub use row::{Checked, Issue, RawRow, RuleSet};

@@ -10,7 +10,6 @@ mod bytes;
 mod cells;
 mod csv;
 mod error;
-mod headings;
 mod json;
 mod original;
 mod reader;

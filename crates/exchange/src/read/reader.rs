@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::io::Read;
 
-use catalog::{Dataset, RawRow};
+use catalog::{Dataset, HeadingNames, RawRow, map_headings};
 use memchr::memchr;
 
 use super::bytes::{Charset, Text};
 use super::csv::{self, BadQuote, Dialect};
 use super::error::{ReadError, RowError};
-use super::headings::{Headings, plain};
 use super::json::{self, Cell};
 use super::window::{Framed, Window};
 
@@ -265,7 +264,7 @@ impl<'a> Records<'a> {
 pub struct RowReader<'a> {
     records: Records<'a>,
     dataset: &'a Dataset,
-    headings: Headings,
+    headings: HeadingNames,
     /// CSV: the field of each column.
     columns: Vec<Option<usize>>,
     /// JSON: the members of the latest object in order, which the next most likely repeats.
@@ -288,7 +287,7 @@ pub fn open<'a>(
     let mut reader = RowReader {
         records: Records::open(source, hint)?,
         dataset,
-        headings: Headings::new(dataset),
+        headings: HeadingNames::new(dataset),
         columns: Vec::new(),
         order: Vec::new(),
         known: HashMap::new(),
@@ -390,7 +389,7 @@ impl RowReader<'_> {
             }
             let earlier = match field {
                 Some(f) => by_field.insert(f, i),
-                None => by_name.insert(plain(heading), i),
+                None => by_name.insert(heading.to_lowercase(), i),
             };
             if let Some(earlier) = earlier {
                 let meaning = match field {
@@ -423,21 +422,12 @@ impl RowReader<'_> {
             )
             .at_row(0));
         }
-        let absent: Vec<&str> = self
-            .dataset
-            .key
-            .iter()
-            .filter(|k| !by_field.contains_key(k))
-            .map(|k| self.dataset.fields[*k].title.as_str())
-            .collect();
-        if !absent.is_empty() {
+        // The rest of the rules: shared identifiers, columns without which no row can be stored.
+        let names: Vec<&str> = headings.iter().map(String::as_str).collect();
+        if let Err(error) = map_headings(self.dataset, &names) {
             return Err(ReadError::file(
-                "key_missing",
-                format!(
-                    "表头缺少“{}”的主键列：{}。没有这些列，任何一行都无法入库。",
-                    self.dataset.name,
-                    absent.join("、")
-                ),
+                "heading_invalid",
+                format!("表头不能用于“{}”：{error}。请修改第一行后重传。", self.dataset.name),
             )
             .at_row(0));
         }

@@ -135,7 +135,7 @@ fn files() {
         ("tabs", text.replace(',', "\t").into(), rows),
         ("semicolons", text.replace(',', ";").into(), rows),
         ("bars, no end", text.trim_end().replace(',', "|").into(), rows),
-        ("titles and elements", "门诊就诊流水号,DE06.00.062.00,姓 名\nV,T,N".into(), "1:V|T|N"),
+        ("titles and elements", "门诊就诊流水号,DE06.00.062.00,姓名\nV,T,N".into(), "1:V|T|N"),
         ("full width heading", "ＶＩＳＩＴ_no,XM\nV,N".into(), "1:V|-|N"),
         (
             "quotes",
@@ -160,7 +160,7 @@ fn files() {
         ("no heading", "V1,2025-01-01,张三\n".into(), "#heading_missing"),
         ("duplicate heading", "visit_no,备注,备注\n".into(), "#duplicate_heading"),
         ("two headings, one field", "visit_no,name,XM\n".into(), "#duplicate_heading"),
-        ("no key", "name\na\n".into(), "#key_missing"),
+        ("no key", "name\na\n".into(), "#heading_invalid"),
         ("10,000 columns", vec!["visit_no"; 10_000].join(",").into(), "#too_many_columns"),
         ("xlsx", b"PK\x03\x04rest of it".to_vec(), "#foreign_format"),
         ("xml", b"<?xml version='1.0'?><a/>".to_vec(), "#foreign_format"),
