@@ -22,11 +22,18 @@ pub mod read;
 pub use intake::Intake;
 
 /// The context's tables.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    context: "exchange",
-    name: "0001_exchange",
-    sql: include_str!("../migrations/0001_exchange.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        context: "exchange",
+        name: "0001_exchange",
+        sql: include_str!("../migrations/0001_exchange.sql"),
+    },
+    Migration {
+        context: "exchange",
+        name: "0002_batch_day",
+        sql: include_str!("../migrations/0002_batch_day.sql"),
+    },
+];
 
 /// The context: state of its handlers. Cheap to clone.
 #[derive(Debug, Clone)]

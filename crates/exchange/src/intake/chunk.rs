@@ -82,7 +82,7 @@ impl Inner {
             tally.outcome(row.occurred_at.date(), outcome);
         }
         self.list_issues(tx, batch.id, dataset, chunk, listed).await?;
-        tally.save(tx, batch.institution, dataset.number).await?;
+        tally.save(tx, batch, dataset.number).await?;
         Ok(tally.totals())
     }
 

@@ -9,9 +9,10 @@ use catalog::score::Weighed;
 use catalog::{Checked, Dataset};
 use chrono::NaiveDate;
 use kernel::Result;
-use kernel::access::InstitutionId;
 use store::facts::Outcome;
 use store::{DbDoing, Tx};
+
+use super::chunk::BatchRef;
 
 /// What became of the rows of a chunk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -107,8 +108,8 @@ impl<'a> DayTally<'a> {
         sum
     }
 
-    /// Adds the counts to `quality_day`.
-    pub async fn save(&self, tx: &mut Tx<'_>, institution: InstitutionId, dataset: i16) -> Result<()> {
+    /// Adds the counts to `quality_day`, and notes in `batch_day` which days the batch brought.
+    pub async fn save(&self, tx: &mut Tx<'_>, batch: BatchRef, dataset: i16) -> Result<()> {
         if self.days.is_empty() {
             return Ok(());
         }
@@ -132,7 +133,7 @@ impl<'a> DayTally<'a> {
                 failed_1 = q.failed_1 + excluded.failed_1, failed_2 = q.failed_2 + excluded.failed_2,
                 failed_3 = q.failed_3 + excluded.failed_3, failed_4 = q.failed_4 + excluded.failed_4",
         )
-        .bind(institution.get() as i32)
+        .bind(batch.institution.get() as i32)
         .bind(dataset)
         .bind(self.days.keys().copied().collect::<Vec<NaiveDate>>())
         .bind(count(|t| t.received))
@@ -148,6 +149,21 @@ impl<'a> DayTally<'a> {
             query = query.bind(sums(|d| d.weighed.failed, n));
         }
         query.execute(&mut **tx).await.db("count rows by day")?;
+        sqlx::query(
+            "insert into batch_day as b (institution_id, dataset, batch_id, day, received, rejected)
+             select $1, $2, $3, * from unnest($4::date[], $5::bigint[], $6::bigint[])
+             on conflict (institution_id, day, dataset, batch_id) do update set
+                received = b.received + excluded.received, rejected = b.rejected + excluded.rejected",
+        )
+        .bind(batch.institution.get() as i32)
+        .bind(dataset)
+        .bind(batch.id)
+        .bind(self.days.keys().copied().collect::<Vec<NaiveDate>>())
+        .bind(count(|t| t.received))
+        .bind(count(|t| t.rejected))
+        .execute(&mut **tx)
+        .await
+        .db("note the days of a batch")?;
         Ok(())
     }
 }
