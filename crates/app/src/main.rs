@@ -1,12 +1,9 @@
 //! The program `minkang`: commands, wiring, roles.
 
-mod commands;
-mod platform;
-
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use minkang::{Common, commands};
 
 /// 民康：全民健康信息平台
 #[derive(Debug, Parser)]
@@ -16,26 +13,6 @@ struct Cli {
     common: Common,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub struct Common {
-    /// 数据目录：本地数据库、原始文件、前置目录
-    #[arg(long, global = true, env = "MINKANG_DATA", default_value = "data")]
-    pub data: PathBuf,
-    /// 使用已有的 PostgreSQL（15 或更高），而不是自带的本地数据库
-    #[arg(long, global = true, env = "MINKANG_DATABASE_URL", hide_env_values = true)]
-    pub database_url: Option<String>,
-    /// 使用这个目录中的目录定义，而不是随程序发布的定义
-    #[arg(long, global = true, env = "MINKANG_CATALOG_DIR")]
-    pub catalog_dir: Option<PathBuf>,
-    /// 数据库连接数
-    #[arg(long, global = true, env = "MINKANG_CONNECTIONS", default_value_t = 16)]
-    pub connections: u32,
-    /// 平台所在地名称，显示在页面上
-    #[arg(long, global = true, env = "MINKANG_PLACE", default_value = "")]
-    pub place: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -82,7 +82,11 @@ pub fn read_catalog(dir: Option<&Path>) -> Result<Catalog> {
 
 impl Platform {
     /// Starts the local cluster unless a database is given, brings the schema up to date and wires the contexts.
-    pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, progress: &store::cluster::Progress) -> Result<Self> {
+    pub async fn open(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        progress: &store::cluster::Progress,
+    ) -> Result<Self> {
         let catalog = Arc::new(read_catalog(settings.catalog_dir.as_deref())?);
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("不能创建数据目录 {}", settings.data.display()))?;
@@ -165,9 +169,4 @@ impl Platform {
         }
         Ok(())
     }
-}
-
-/// The list of divisions that ships with the program (gzip, `code<TAB>name`).
-pub fn divisions() -> Result<Vec<u8>> {
-    web::assets::data("divisions.tsv.gz").context("程序中没有行政区划清单，请先运行 scripts/assets.sh 再编译")
 }

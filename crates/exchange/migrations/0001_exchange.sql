@@ -108,6 +108,7 @@ create table kept_resource (
     position int not null,
     kind text not null,
     local_id text not null,
+    reason text not null,
     content jsonb not null
 );
 create index kept_resource_batch on kept_resource (batch_id);

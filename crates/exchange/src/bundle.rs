@@ -83,14 +83,18 @@ async fn answer(exchange: &Exchange, receipt: &Receipt) -> Result<Value> {
     let mut entries: Vec<Value> = Vec::new();
     if resources <= LISTED {
         entries = (0..resources).map(|_| json!({ "response": { "status": "200 OK" } })).collect();
-        let unmapped = sqlx::query("select position, kind from kept_resource where batch_id = $1")
+        let unmapped = sqlx::query("select position, kind, reason from kept_resource where batch_id = $1")
             .bind(receipt.id)
             .fetch_all(exchange.db().pool())
             .await
             .db("read what a batch kept unmapped")?;
         for row in unmapped {
-            let (position, kind): (i32, String) = (row.try_get(0).db("read")?, row.try_get(1).db("read")?);
-            let text = format!("{kind} 没有对应的数据集：原文已保留，未映射。");
+            let (position, kind, reason): (i32, String, String) = (
+                row.try_get(0).db("read a kept resource")?,
+                row.try_get(1).db("read a kept resource")?,
+                row.try_get(2).db("read a kept resource")?,
+            );
+            let text = format!("{kind}：{reason}。原文已保留，未映射。");
             if let Some(entry) = usize::try_from(position - 1).ok().and_then(|p| entries.get_mut(p)) {
                 *entry = json!({ "response": { "status": "202 Accepted",
                     "outcome": outcome("information", "not-supported", &text) } });

@@ -54,8 +54,10 @@ pub struct ImportArgs {
 #[allow(clippy::print_stdout)] // the command's output
 pub async fn run(common: &Common, command: CodesCommand) -> anyhow::Result<()> {
     let CodesCommand::Import(args) = command;
-    let bytes = std::fs::read(&args.file).map_err(|e| anyhow::anyhow!("不能读取 {}：{e}", args.file.display()))?;
-    let rows = read_codes(&bytes, &Columns { code: args.code_column.clone(), name: args.name_column.clone() })?;
+    let bytes =
+        std::fs::read(&args.file).map_err(|e| anyhow::anyhow!("不能读取 {}：{e}", args.file.display()))?;
+    let rows =
+        read_codes(&bytes, &Columns { code: args.code_column.clone(), name: args.name_column.clone() })?;
     let file_name = args.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     with_platform(common, async |platform| {
         let began = std::time::Instant::now();
@@ -92,6 +94,8 @@ pub async fn run(common: &Common, command: CodesCommand) -> anyhow::Result<()> {
 fn shown(sample: &Sample) -> String {
     match sample.first.as_slice() {
         [] => "0".to_owned(),
-        first => format!("{}（{} …）", sample.count, first.iter().take(3).cloned().collect::<Vec<_>>().join("、")),
+        first => {
+            format!("{}（{} …）", sample.count, first.iter().take(3).cloned().collect::<Vec<_>>().join("、"))
+        }
     }
 }

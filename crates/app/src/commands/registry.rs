@@ -17,8 +17,8 @@ pub enum RegistryCommand {
         /// 区划前缀，如 4115
         #[arg(long)]
         prefix: String,
-        /// 区划年份
-        #[arg(long, default_value_t = 2023)]
+        /// 清单文件的区划年份
+        #[arg(long, default_value_t = directory::regions::SHIPPED_YEAR)]
         year: i16,
         /// 清单文件；缺省用随程序发布的清单
         #[arg(long)]
@@ -49,14 +49,15 @@ pub enum RegistryCommand {
 pub async fn run(common: &Common, command: RegistryCommand) -> anyhow::Result<()> {
     with_platform(common, async |platform| match command {
         RegistryCommand::Regions { prefix, year, file } => {
-            let list: Box<dyn std::io::Read + Send> = match &file {
-                Some(path) => Box::new(
-                    std::fs::File::open(path).map_err(|e| anyhow::anyhow!("不能读取 {}：{e}", path.display()))?,
-                ),
-                None => Box::new(std::io::Cursor::new(crate::platform::divisions()?)),
+            let report = match &file {
+                None => platform.directory.load_shipped_regions(&prefix).await?,
+                Some(path) => {
+                    let list = std::fs::File::open(path)
+                        .map_err(|e| anyhow::anyhow!("不能读取 {}：{e}", path.display()))?;
+                    platform.directory.load_regions(list, year, &prefix).await?
+                }
             };
-            let report = platform.directory.load_regions(list, year, &prefix).await?;
-            println!("行政区划 {year} 年：共 {} 个，新增 {}，改名 {}。", report.found, report.added, report.renamed);
+            println!("行政区划：共 {} 个，新增 {}，改名 {}。", report.found, report.added, report.renamed);
             Ok(())
         }
         RegistryCommand::Institution { code, name, class, sender_class, region } => {

@@ -30,7 +30,12 @@ pub async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// Serves until a signal, then finishes requests in hand and stops what was started.
-pub async fn serve(platform: Platform, common: &Common, args: &ServeArgs, began: Instant) -> anyhow::Result<()> {
+pub async fn serve(
+    platform: Platform,
+    common: &Common,
+    args: &ServeArgs,
+    began: Instant,
+) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let listener = TcpListener::bind(args.listen)
         .await
@@ -62,9 +67,7 @@ pub async fn serve(platform: Platform, common: &Common, args: &ServeArgs, began:
             }
         })
     };
-    let inbox = exchange::folder::Inbox::new(
-        args.inbox.as_deref().unwrap_or(&common.data.join("exchange")),
-    );
+    let inbox = exchange::folder::Inbox::new(args.inbox.as_deref().unwrap_or(&common.data.join("exchange")));
     inbox.prepare().await?;
     let watching = tokio::spawn(inbox.watch(exchange));
     let jobs = platform.jobs.clone();
@@ -102,4 +105,3 @@ async fn signal() {
         }
     }
 }
-

@@ -111,13 +111,14 @@ impl Inner {
         }
         if !group.kept.is_empty() {
             sqlx::query(
-                "insert into kept_resource (batch_id, position, kind, local_id, content)
-                 select $1, * from unnest($2::int[], $3::text[], $4::text[], $5::jsonb[])",
+                "insert into kept_resource (batch_id, position, kind, local_id, reason, content)
+                 select $1, * from unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::jsonb[])",
             )
             .bind(batch.reference.id)
             .bind(group.kept.iter().map(|k| k.position as i32).collect::<Vec<_>>())
             .bind(group.kept.iter().map(|k| k.kind.clone()).collect::<Vec<_>>())
             .bind(group.kept.iter().map(|k| k.id.clone()).collect::<Vec<_>>())
+            .bind(group.kept.iter().map(|k| k.reason).collect::<Vec<_>>())
             .bind(group.kept.iter().map(|k| k.content.clone()).collect::<Vec<_>>())
             .execute(&mut **tx)
             .await
