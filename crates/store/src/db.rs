@@ -138,7 +138,7 @@ impl Db {
 
 /// Tries a transaction again when it loses against another one (deadlock, serialization failure):
 ///
-/// ```ignore
+/// ```text
 /// let mut retry = Retry::default();
 /// let out = loop {
 ///     match db.transaction(async |tx| { … }).await {
