@@ -153,7 +153,7 @@ pub fn record() -> Markup {
     .map(|(date, time, icon, kind, title, result, institution)| TimelineEvent {
         date: date.into(),
         time: time.into(),
-        icon,
+        icon: icon.into(),
         kind: kind.into(),
         title: title.into(),
         result: (!result.is_empty()).then(|| text(result)),

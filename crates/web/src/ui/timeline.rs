@@ -1,5 +1,7 @@
 //! The time line of a person: newest first, one line per event, years as anchors; an event opens in place.
 
+use std::borrow::Cow;
+
 use maud::{Markup, html};
 
 use super::icon::icon;
@@ -12,7 +14,7 @@ pub struct TimelineEvent {
     /// `14:05`; empty when only the day is known.
     pub time: String,
     /// Icon of the kind.
-    pub icon: &'static str,
+    pub icon: Cow<'static, str>,
     /// Kind in a word, e.g. `门诊`.
     pub kind: String,
     /// Title.
@@ -48,7 +50,7 @@ fn line(event: &TimelineEvent) -> Markup {
         time datetime=(event.date) {
             (event.date) @if !event.time.is_empty() { " " small { (event.time) } }
         }
-        (icon(event.icon))
+        (icon(&event.icon))
         span {
             @if !event.kind.is_empty() { span.mk-muted { (event.kind) " " } }
             strong { (event.title) }
