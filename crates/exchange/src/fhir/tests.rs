@@ -500,3 +500,39 @@ proptest! {
         let _ = parse(&bytes);
     }
 }
+
+#[test]
+fn the_official_examples_are_mapped_or_kept() {
+    let Some(folder) = sample("fhir-r4-examples/loose") else {
+        eprintln!("skipped: no fhir-r4-examples under MINKANG_SAMPLE_DATA or ../shared/data");
+        return;
+    };
+    let catalog = shipped();
+    let tables = Arc::new(catalog.tables.clone());
+    let now = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap().and_hms_opt(0, 0, 0).unwrap();
+    let (mut resources, mut mapped, mut rejected) = (0, 0, Vec::new());
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|e| e != "json") {
+            continue;
+        }
+        let value = parse(&std::fs::read(&path).unwrap()).unwrap();
+        resources += 1;
+        let out = map_resources(&[(1, value)], &catalog);
+        assert_eq!(out.mapped + out.kept.len(), 1, "{path:?}");
+        mapped += out.mapped;
+        for row in &out.rows {
+            let dataset = catalog.dataset(row.dataset).unwrap();
+            let checked = Checker::new(dataset, tables.clone()).check(&row.row, now);
+            if checked.rejected {
+                let rules: Vec<&str> =
+                    checked.issues.iter().map(|i| dataset.rules[usize::from(i.rule)].code.as_str()).collect();
+                rejected.push(format!("{path:?} {} {rules:?}", row.dataset));
+            }
+        }
+    }
+    println!("{resources} examples, {mapped} mapped, {} rows rejected", rejected.len());
+    assert!(mapped > 50);
+    // Two examples are patients without a name.
+    assert!(rejected.iter().all(|r| r.contains("patient_name.required")), "{rejected:#?}");
+}
