@@ -105,12 +105,17 @@ fn text_of<'a>(fact: &StoredFact<'a>, field: usize) -> &'a str {
 }
 
 fn is_abnormal(view: &catalog::RecordView, fact: &StoredFact<'_>) -> bool {
-    view.abnormal
-        .as_ref()
-        .is_some_and(|(field, codes)| fact.values[*field].text().is_some_and(|v| codes.iter().any(|c| c == v)))
+    view.abnormal.as_ref().is_some_and(|(field, codes)| {
+        fact.values[*field].text().is_some_and(|v| codes.iter().any(|c| c == v))
+    })
 }
 
-fn line(parts: &[catalog::TitlePart], dataset: &Dataset, fact: &StoredFact<'_>, tables: &CodeTables) -> String {
+fn line(
+    parts: &[catalog::TitlePart],
+    dataset: &Dataset,
+    fact: &StoredFact<'_>,
+    tables: &CodeTables,
+) -> String {
     let text = catalog::title::render(parts, dataset, fact.values, tables);
     match text.char_indices().nth(LINE) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -3,7 +3,15 @@
 //! Facts stay where the intake put them, in the tables generated from the catalogue, on identity records. A person's
 //! record is what hangs on the identity records linked to the person at this moment.
 
+pub mod banner;
+pub mod browser;
+pub mod door;
+pub mod entries;
+pub mod facts;
+pub mod fields;
 mod index;
+pub mod laboratory;
+pub mod summary;
 
 use std::sync::Arc;
 
@@ -17,11 +25,7 @@ pub use index::Index;
 
 /// The migrations of this context.
 pub const MIGRATIONS: &[Migration] = &[
-    Migration {
-        context: "record",
-        name: "0001_record",
-        sql: include_str!("../migrations/0001_record.sql"),
-    },
+    Migration { context: "record", name: "0001_record", sql: include_str!("../migrations/0001_record.sql") },
     Migration {
         context: "record",
         name: "0002_purpose",
@@ -66,7 +70,7 @@ impl Record {
 
     /// Pages and interfaces.
     pub fn routes(&self) -> Routes<()> {
-        Routes::new()
+        browser::routes(browser::Browser::new(self.ports.clone()))
     }
 
     /// What keeps index entries in step with facts, for the intake.

@@ -1,0 +1,610 @@
+//! An opened event: its own fields, everything that belongs to it by the catalogue's parent relations, where it came
+//! from, and its earlier versions.
+
+use std::sync::Arc;
+
+use catalog::{CodeTables, Dataset, EntryKind};
+use contracts::PersonCard;
+use kernel::Result;
+use maud::{Markup, html};
+use sqlx::Row as _;
+use store::{DbDoing, Tx};
+use web::ui::{
+    Column, Here, PersonBanner, Row, Tone, abnormal, badge, card_with, describe, icon, page_head,
+    person_banner, table,
+};
+
+use super::overview::Line;
+use super::{Browser, Place, no_event};
+use crate::facts::{self, Fact};
+use crate::fields::{self, Shown};
+use crate::laboratory::{self, ResultRow};
+
+/// A part with more fields than this is folded away.
+const MANY: usize = 12;
+
+/// What an opened event shows.
+#[derive(Debug, Clone, Default)]
+pub struct EventView {
+    /// Title.
+    pub title: String,
+    /// Icon of the kind.
+    pub icon: String,
+    /// Kind in a word.
+    pub kind: String,
+    /// `2025-03-04 14:05`.
+    pub when: String,
+    /// Institution.
+    pub institution: String,
+    /// The banner, for a whole page.
+    pub banner: Option<PersonBanner>,
+    /// Its own fields.
+    pub fields: Vec<Shown>,
+    /// What belongs to it.
+    pub parts: Vec<Part>,
+    /// What it belongs to: kind, title, page.
+    pub parent: Option<(String, String, String)>,
+    /// Other events of the day at the same institution.
+    pub same_day: Vec<Line>,
+    /// The batch it came in.
+    pub batch: i64,
+    /// Its version.
+    pub version: i32,
+    /// Its own page.
+    pub href: String,
+}
+
+/// Things of one kind that belong to an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Kind in a word.
+    pub title: String,
+    /// How many there are.
+    pub count: usize,
+    /// They themselves.
+    pub body: Body,
+}
+
+/// How things that belong to an event are shown.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// Results of a laboratory.
+    Results(Vec<ResultRow>),
+    /// A table.
+    Table {
+        /// Headings.
+        columns: Vec<String>,
+        /// Cells; `true` marks a row that is abnormal.
+        rows: Vec<(Vec<String>, bool)>,
+    },
+    /// Fees: sums by class (name, count, amount), then the rows.
+    Fees {
+        /// Sums.
+        classes: Vec<(String, usize, String)>,
+        /// The total.
+        total: String,
+        /// Headings.
+        columns: Vec<String>,
+        /// Cells.
+        rows: Vec<(Vec<String>, bool)>,
+    },
+    /// Events of their own: title and page.
+    Links(Vec<(String, String)>),
+    /// Each with its fields and what belongs to it.
+    Blocks(Vec<(Vec<Shown>, Vec<Part>)>),
+}
+
+/// An earlier version: when it ended, whether it was withdrawn, and its differing values (title, then, now).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Its number.
+    pub number: i32,
+    /// When it was replaced.
+    pub ended: String,
+    /// The batch that replaced it.
+    pub batch: i64,
+    /// Differences to the version after it.
+    pub changes: Vec<(String, String, String)>,
+}
+
+/// The versions of a fact.
+#[derive(Debug, Clone, Default)]
+pub struct VersionsView {
+    /// The banner.
+    pub banner: PersonBanner,
+    /// Title of the event.
+    pub title: String,
+    /// The event's page.
+    pub href: String,
+    /// Number of the present version.
+    pub now: i32,
+    /// Earlier ones, newest first.
+    pub versions: Vec<Version>,
+}
+
+impl Browser {
+    pub(super) async fn event(
+        &self,
+        tx: &mut Tx<'_>,
+        card: &PersonCard,
+        place: &Place,
+        dataset: &Arc<Dataset>,
+        fact: i64,
+        whole: bool,
+    ) -> Result<EventView> {
+        let tables = self.ports.terminology.tables();
+        let identities: Vec<i64> = card.identities.iter().map(|i| i.identity_id).collect();
+        let fact = self.fact(tx, dataset, fact, &identities).await?;
+        let view = dataset.record.as_ref().ok_or_else(no_event)?;
+        let parts = self.parts(tx, place, dataset, &fact, &identities, &tables).await?;
+        let parent = self.parent(tx, place, dataset, &fact, &identities, &tables).await?;
+        let mut same_day = Vec::new();
+        let mut banner = None;
+        if whole {
+            if let Some(identity) = fact.identity_id {
+                let day = crate::entries::same_day(tx, identity, fact.occurred_at.date()).await?;
+                let others = day.iter().filter(|e| (e.dataset, e.fact_id) != (dataset.number, fact.id));
+                same_day = others.filter_map(|entry| self.line(place, entry)).collect();
+            }
+            let known = self.known(tx, card).await?;
+            let side = super::overview::Side::default();
+            banner = Some(self.banner_of(card, place, &known, &side, &tables));
+        }
+        let title = catalog::title::render(&view.title, dataset, &fact.values, &tables);
+        let time = crate::entries::clock_time(fact.occurred_at);
+        Ok(EventView {
+            title: if title.is_empty() { view.label.clone() } else { title },
+            icon: view.icon.clone(),
+            kind: view.label.clone(),
+            when: format!("{} {time}", fact.occurred_at.date()).trim_end().to_owned(),
+            institution: self.institution(fact.institution),
+            banner,
+            fields: fields::shown(dataset, &fact, &tables),
+            parts,
+            parent,
+            same_day,
+            batch: fact.batch_id,
+            version: fact.version,
+            href: place.event(&dataset.code, fact.id),
+        })
+    }
+
+    async fn fact(&self, tx: &mut Tx<'_>, dataset: &Dataset, fact: i64, identities: &[i64]) -> Result<Fact> {
+        if dataset.person.is_none() {
+            return Err(no_event().into());
+        }
+        let found = facts::by_ids(tx, dataset, &facts::all(dataset), &[fact], identities).await?;
+        found.into_iter().next().ok_or_else(|| no_event().into())
+    }
+
+    fn children_of(&self, dataset: &Dataset) -> Vec<(Arc<Dataset>, Vec<usize>)> {
+        self.ports
+            .catalog
+            .datasets
+            .iter()
+            .filter(|d| d.record.is_some())
+            .filter_map(|d| {
+                Some((d.clone(), d.parent.as_ref().filter(|p| p.dataset == dataset.code)?.fields.clone()))
+            })
+            .collect()
+    }
+
+    /// What belongs to an event, two levels deep: a visit's prescriptions with their items.
+    async fn parts(
+        &self,
+        tx: &mut Tx<'_>,
+        place: &Place,
+        dataset: &Dataset,
+        fact: &Fact,
+        identities: &[i64],
+        tables: &CodeTables,
+    ) -> Result<Vec<Part>> {
+        let key = facts::key_of(fact, &dataset.key);
+        let mut out = Vec::new();
+        for (child, columns) in self.children_of(dataset) {
+            let rows = facts::by_fields(
+                tx,
+                &child,
+                &facts::all(&child),
+                fact.institution,
+                &columns,
+                std::slice::from_ref(&key),
+                identities,
+            )
+            .await?;
+            if rows.is_empty() {
+                continue;
+            }
+            let mut below = Vec::new();
+            for (grandchild, columns) in self.children_of(&child) {
+                let keys: Vec<Vec<String>> = rows.iter().map(|row| facts::key_of(row, &child.key)).collect();
+                let all = facts::all(&grandchild);
+                let found =
+                    facts::by_fields(tx, &grandchild, &all, fact.institution, &columns, &keys, identities)
+                        .await?;
+                below.push((grandchild, columns, found));
+            }
+            out.push(part(place, &child, &rows, &below, tables));
+        }
+        Ok(out)
+    }
+
+    async fn parent(
+        &self,
+        tx: &mut Tx<'_>,
+        place: &Place,
+        dataset: &Dataset,
+        fact: &Fact,
+        identities: &[i64],
+        tables: &CodeTables,
+    ) -> Result<Option<(String, String, String)>> {
+        let Some(link) = &dataset.parent else { return Ok(None) };
+        let Some(parent) = self.ports.catalog.dataset(&link.dataset).filter(|d| d.record.is_some()) else {
+            return Ok(None);
+        };
+        let key = facts::key_of(fact, &link.fields);
+        if key.iter().any(String::is_empty) {
+            return Ok(None);
+        }
+        let found = facts::by_fields(
+            tx,
+            parent,
+            &facts::all(parent),
+            fact.institution,
+            &parent.key,
+            &[key],
+            identities,
+        )
+        .await?;
+        Ok(found.first().zip(parent.record.as_ref()).map(|(found, view)| {
+            (
+                view.label.clone(),
+                catalog::title::render(&view.title, parent, &found.values, tables),
+                place.event(&parent.code, found.id),
+            )
+        }))
+    }
+
+    pub(super) async fn versions(
+        &self,
+        tx: &mut Tx<'_>,
+        card: &PersonCard,
+        place: &Place,
+        dataset: &Arc<Dataset>,
+        fact: i64,
+    ) -> Result<VersionsView> {
+        let tables = self.ports.terminology.tables();
+        let known = self.known(tx, card).await?;
+        let fact = self.fact(tx, dataset, fact, &known.identities).await?;
+        let side = super::overview::Side::default();
+        let rows = sqlx::query(
+            "select version, content, ended_at, ended_by_batch from fact_history
+             where dataset = $1 and fact_id = $2 order by id desc limit 50",
+        )
+        .bind(dataset.number)
+        .bind(fact.id)
+        .fetch_all(&mut **tx)
+        .await
+        .db("read the history of a fact")?;
+        let mut versions = Vec::new();
+        let mut after: Vec<String> =
+            (0..dataset.fields.len()).map(|f| facts::plain(&fact.values[f])).collect();
+        for row in rows {
+            let content: serde_json::Value = row.try_get(1).db("read the history of a fact")?;
+            let then: Vec<String> =
+                dataset.fields.iter().map(|field| plain_json(&content[field.name.as_str()])).collect();
+            let ended: chrono::DateTime<chrono::Utc> = row.try_get(2).db("read the history of a fact")?;
+            versions.push(Version {
+                number: row.try_get(0).db("read the history of a fact")?,
+                ended: kernel::clock::to_china(ended).format("%Y-%m-%d %H:%M").to_string(),
+                batch: row.try_get(3).db("read the history of a fact")?,
+                changes: changes(dataset, &then, &after, &tables),
+            });
+            after = then;
+        }
+        let title = dataset
+            .record
+            .as_ref()
+            .map(|view| catalog::title::render(&view.title, dataset, &fact.values, &tables))
+            .unwrap_or_default();
+        Ok(VersionsView {
+            banner: self.banner_of(card, place, &known, &side, &tables),
+            title,
+            href: place.event(&dataset.code, fact.id),
+            now: fact.version,
+            versions,
+        })
+    }
+}
+
+// A value of a kept row as `facts::plain` writes it.
+fn plain_json(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => match text.as_bytes().get(10) {
+            // A time: `2025-03-04T14:05:06`.
+            Some(b'T') if text.len() >= 19 => text.replacen('T', " ", 1),
+            _ => text.clone(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn changes(
+    dataset: &Dataset,
+    then: &[String],
+    after: &[String],
+    tables: &CodeTables,
+) -> Vec<(String, String, String)> {
+    let listed = fields::listed(dataset);
+    let same =
+        |a: &str, b: &str| a == b || matches!((a.parse::<f64>(), b.parse::<f64>()), (Ok(a), Ok(b)) if a == b);
+    (0..dataset.fields.len())
+        .filter(|field| Some(*field) != dataset.revision && !same(&then[*field], &after[*field]))
+        .map(|field| {
+            let hidden = match dataset.fields[field].sensitivity {
+                catalog::Sensitivity::Restricted => true,
+                catalog::Sensitivity::Identifying => !listed.contains(&field),
+                catalog::Sensitivity::Ordinary => false,
+            };
+            let named = |text: &str| match &dataset.fields[field].kind {
+                _ if hidden && !text.is_empty() => fields::RESTRICTED.to_owned(),
+                catalog::FieldKind::Code { table, .. } => tables.display(table, text).to_owned(),
+                _ => text.to_owned(),
+            };
+            (fields::title(dataset, field).to_owned(), named(&then[field]), named(&after[field]))
+        })
+        .collect()
+}
+
+type Below = [(Arc<Dataset>, Vec<usize>, Vec<Fact>)];
+
+fn part(place: &Place, dataset: &Dataset, rows: &[Fact], below: &Below, tables: &CodeTables) -> Part {
+    let view = dataset.record.as_ref();
+    let title = view.map_or_else(|| dataset.name.clone(), |v| v.label.clone());
+    let body = if view.is_some_and(|v| v.summary == "result") {
+        Body::Results(rows.iter().filter_map(|row| laboratory::row(dataset, row, tables)).collect())
+    } else if view.is_some_and(|v| v.entry == EntryKind::Timeline) {
+        Body::Links(
+            rows.iter()
+                .map(|row| {
+                    let title = view
+                        .map(|v| catalog::title::render(&v.title, dataset, &row.values, tables))
+                        .filter(|t| !t.is_empty());
+                    (title.unwrap_or_else(|| dataset.name.clone()), place.event(&dataset.code, row.id))
+                })
+                .collect(),
+        )
+    } else if below.iter().any(|(_, _, found)| !found.is_empty()) || is_wide(dataset) {
+        Body::Blocks(
+            rows.iter()
+                .map(|row| {
+                    let key = facts::key_of(row, &dataset.key);
+                    let parts = below
+                        .iter()
+                        .filter_map(|(child, columns, found)| {
+                            let mine: Vec<Fact> =
+                                found.iter().filter(|f| facts::key_of(f, columns) == key).cloned().collect();
+                            (!mine.is_empty()).then(|| part(place, child, &mine, &[], tables))
+                        })
+                        .collect();
+                    (fields::shown(dataset, row, tables), parts)
+                })
+                .collect(),
+        )
+    } else {
+        let (columns, cells) = cells(dataset, rows, tables);
+        match (dataset.field("fee_class"), dataset.field("amount")) {
+            (Some(class), Some(amount)) => {
+                let (classes, total) = sums(dataset, rows, class, amount, tables);
+                Body::Fees { classes, total, columns, rows: cells }
+            }
+            _ => Body::Table { columns, rows: cells },
+        }
+    };
+    Part { title, count: rows.len(), body }
+}
+
+// Without chosen columns a data set of many fields makes no table.
+fn is_wide(dataset: &Dataset) -> bool {
+    fields::listed(dataset).len() > 16
+}
+
+type Cells = Vec<(Vec<String>, bool)>;
+
+fn cells(dataset: &Dataset, rows: &[Fact], tables: &CodeTables) -> (Vec<String>, Cells) {
+    let columns = fields::columns(dataset, rows);
+    let marked = dataset.record.as_ref().and_then(|v| v.abnormal.as_ref());
+    let cells = rows
+        .iter()
+        .map(|row| {
+            let bad = marked.is_some_and(|(field, codes)| {
+                row.values[*field].text().is_some_and(|v| codes.iter().any(|c| c == v))
+            });
+            (columns.iter().map(|c| fields::text(dataset, row, *c, tables)).collect(), bad)
+        })
+        .collect();
+    (columns.iter().map(|c| fields::title(dataset, *c).to_owned()).collect(), cells)
+}
+
+fn sums(
+    dataset: &Dataset,
+    rows: &[Fact],
+    class: usize,
+    amount: usize,
+    tables: &CodeTables,
+) -> (Vec<(String, usize, String)>, String) {
+    let mut list: Vec<(String, usize, rust_decimal::Decimal)> = Vec::new();
+    for row in rows {
+        let name = match fields::text(dataset, row, class, tables) {
+            name if name.is_empty() => "未分类".to_owned(),
+            name => name,
+        };
+        let value = row.values[amount].decimal().unwrap_or_default();
+        match list.iter_mut().find(|(known, ..)| *known == name) {
+            Some((_, count, sum)) => {
+                *count += 1;
+                *sum += value;
+            }
+            None => list.push((name, 1, value)),
+        }
+    }
+    list.sort_by_key(|(_, _, sum)| std::cmp::Reverse(*sum));
+    let total: rust_decimal::Decimal = list.iter().map(|(_, _, sum)| *sum).sum();
+    let classes = list.into_iter().map(|(name, count, sum)| (name, count, format!("{sum:.2}"))).collect();
+    (classes, format!("{total:.2}"))
+}
+
+fn body(view: &EventView) -> Markup {
+    html! {
+        div.mk-opened {
+            (described(&view.fields))
+            @for part in &view.parts { (part_view(part)) }
+        }
+    }
+}
+
+fn source(view: &EventView) -> Markup {
+    html! {
+        "来源：" (view.institution) "，批次 " (view.batch) "，第 " (view.version) " 版"
+        @if view.version > 1 { "（" a href={ (view.href) "/history" } { "查看历史版本" } "）" }
+    }
+}
+
+fn described(shown: &[Shown]) -> Markup {
+    let facts: Vec<(String, Markup)> = shown
+        .iter()
+        .map(|s| {
+            let value = if s.restricted {
+                html! { span.mk-muted { (s.text) } }
+            } else {
+                html! { (s.text) }
+            };
+            (s.title.clone(), value)
+        })
+        .collect();
+    describe(&facts)
+}
+
+fn part_view(part: &Part) -> Markup {
+    let inner = html! {
+        @match &part.body {
+            Body::Results(rows) => (results(rows)),
+            Body::Table { columns, rows } => (plain_table(columns, rows)),
+            Body::Fees { classes, total, columns, rows } => {
+                (plain_table(
+                    &["费用类别".to_owned(), "项数".to_owned(), "金额（元）".to_owned()],
+                    &classes.iter().map(|(n, c, s)| (vec![n.clone(), c.to_string(), s.clone()], false)).collect::<Vec<_>>(),
+                ))
+                p.mk-source { "合计 " b { (total) } " 元" }
+                details.mk-fold { summary { "费用明细 " (rows.len()) " 项" } (plain_table(columns, rows)) }
+            },
+            Body::Links(links) => ul.mk-points { @for (title, href) in links { li { a href=(href) { (title) } } } },
+            Body::Blocks(blocks) => @for (shown, parts) in blocks {
+                div.mk-block {
+                    @if shown.len() > MANY {
+                        details.mk-fold { summary { "全部 " (shown.len()) " 项内容" } (described(shown)) }
+                    } @else {
+                        (described(shown))
+                    }
+                    @for part in parts { (part_view(part)) }
+                }
+            },
+        }
+    };
+    html! {
+        section.mk-part {
+            h3 { (part.title) @if part.count > 1 { small { (part.count) " 条" } } }
+            (inner)
+        }
+    }
+}
+
+fn plain_table(columns: &[String], rows: &[(Vec<String>, bool)]) -> Markup {
+    let columns: Vec<Column> = columns.iter().map(|c| Column::text(c)).collect();
+    let rows: Vec<Row> = rows
+        .iter()
+        .map(|(cells, bad)| Row {
+            href: None,
+            mark: if *bad { "mk-row-warn" } else { "" },
+            cells: cells.iter().map(|c| html! { (c) }).collect(),
+        })
+        .collect();
+    table(&Here::default(), &columns, &rows)
+}
+
+fn results(rows: &[ResultRow]) -> Markup {
+    let columns =
+        [Column::text("项目"), Column::text("结果"), Column::text("单位"), Column::text("参考范围")];
+    let rows: Vec<Row> = rows
+        .iter()
+        .map(|r| {
+            Row::plain(vec![
+                html! { (r.item) },
+                abnormal(&r.value, &r.flag),
+                html! { (r.unit) },
+                html! { span.mk-muted { (r.reference) } },
+            ])
+        })
+        .collect();
+    table(&Here::default(), &columns, &rows)
+}
+
+/// The event as a part of a page, for the time line.
+pub fn in_place(view: &EventView) -> Markup {
+    html! {
+        (body(view))
+        p.mk-source { (source(view)) " " a href=(view.href) { "单独打开" } }
+    }
+}
+
+/// The event as a page of its own.
+pub fn page(place: &Place, view: &EventView) -> Markup {
+    html! {
+        @if let Some(banner) = &view.banner { (person_banner(banner)) }
+        (page_head(&[("健康档案", &place.base)], &view.title, &format!("{} · {} · {}", view.kind, view.when, view.institution), html! {
+            button.btn type="button" data-act="print" { (icon("printer")) "打印" }
+        }))
+        @if let Some((kind, title, href)) = &view.parent {
+            p { "所属" (kind) "：" a href=(href) { (title) } }
+        }
+        (card_with(&view.kind, html! { (icon(&view.icon)) }, html! { div.mk-card-body { (body(view)) } }))
+        @if !view.same_day.is_empty() {
+            (card_with("同日在该机构的其他记录", html! {}, html! {
+                ul.mk-points {
+                    @for line in &view.same_day {
+                        li {
+                            a href=(line.href) { (line.kind) " " (line.title) }
+                            small { (line.time) @if line.abnormal { " " (badge(Tone::Warn, "异常")) } }
+                        }
+                    }
+                }
+            }))
+        }
+        p.mk-source { (source(view)) }
+    }
+}
+
+/// The earlier versions of a fact.
+pub fn versions(place: &Place, view: &VersionsView) -> Markup {
+    html! {
+        (person_banner(&view.banner))
+        (page_head(&[("健康档案", &place.base), (&view.title, &view.href)], "历史版本",
+            &format!("现行为第 {} 版；更正前的内容都保留在这里。", view.now), html! {}))
+        @if view.versions.is_empty() {
+            (web::ui::empty("没有更早的版本", "这条记录自上传以来没有更正过。", Some(("返回记录", &view.href))))
+        }
+        @for version in &view.versions {
+            (card_with(&format!("第 {} 版", version.number), html! { small { (version.ended) " 被批次 " (version.batch) " 更正" } }, html! {
+                @if version.changes.is_empty() {
+                    div.mk-card-body { p.mk-muted { "与其后一版内容相同。" } }
+                } @else {
+                    (plain_table(
+                        &["字段".to_owned(), "当时".to_owned(), "更正后".to_owned()],
+                        &version.changes.iter().map(|(t, a, b)| (vec![t.clone(), a.clone(), b.clone()], false)).collect::<Vec<_>>(),
+                    ))
+                }
+            }))
+        }
+    }
+}
