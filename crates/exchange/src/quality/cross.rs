@@ -161,7 +161,7 @@ fn belongs_to(child: &Dataset, parent: &Dataset, subject: &Dataset) -> CrossSql 
          select $1, $2, $3, c.id, c.occurred_at::date, concat_ws(' / ', {}), $5
          from {c} c where {of_batch} and c.institution_id = $1 and {}
              and not exists (select 1 from {p} p where {on})
-         on conflict (dataset, rule, fact_id) do nothing",
+         on conflict (dataset, rule, fact_id) do update set day = excluded.day, value = excluded.value",
         names.join(", "),
         present.join(" and "),
     );
@@ -195,7 +195,7 @@ fn sum_of_children(
         "insert into cross_finding (institution_id, dataset, rule, fact_id, day, value, found_at)
          select $1, $2, $3, p.id, p.occurred_at::date, p.{total}::text, $5
          from {p} p where {touched} and p.institution_id = $1 and {wrong}
-         on conflict (dataset, rule, fact_id) do nothing"
+         on conflict (dataset, rule, fact_id) do update set day = excluded.day, value = excluded.value"
     );
     CrossSql { settle, find }
 }
