@@ -1,7 +1,7 @@
 //! Numbers and days as the quality pages write them.
 
-use catalog::Catalog;
 use catalog::score::Score;
+use catalog::{Catalog, Dimension};
 use chrono::{Datelike, NaiveDate, Weekday};
 use maud::{Markup, html};
 use web::ui::{ScorePart, Tone, score_tone, thousands};
@@ -41,10 +41,17 @@ pub fn percent(share: f64) -> String {
 
 /// The parts of a score ring.
 pub fn parts(score: &Score) -> Vec<ScorePart> {
-    catalog::Dimension::ALL
-        .iter()
-        .map(|d| ScorePart { name: d.name().to_owned(), score: score.of(*d) })
-        .collect()
+    Dimension::ALL.iter().map(|d| ScorePart { name: d.name().to_owned(), score: score.of(*d) }).collect()
+}
+
+/// The name of a dimension for machines.
+pub fn key(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Completeness => "completeness",
+        Dimension::Correctness => "correctness",
+        Dimension::Timeliness => "timeliness",
+        Dimension::Logic => "logic",
+    }
 }
 
 /// `周六`
