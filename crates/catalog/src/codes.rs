@@ -33,7 +33,7 @@ pub struct CodeTable {
     pub codes: Vec<Code>,
     /// From code to position.
     pub by_code: HashMap<Box<str>, u32>,
-    /// From exact name to position.
+    /// From exact name or alias to position.
     pub by_name: HashMap<Box<str>, u32>,
 }
 
@@ -79,7 +79,8 @@ impl CodeTables {
 }
 
 /// Reads a code table in the form of `docs/catalog.md`: a head of `# key: value` lines, a heading line, then one
-/// tab-separated code and name a line. Further columns are for readers and other programs; they are not loaded.
+/// tab-separated code and name a line. A column `aliases` holds other names separated by `|`; further columns are for
+/// readers and other programs and are not loaded.
 ///
 /// # Errors
 /// Every problem of the file, with its line.
@@ -89,6 +90,8 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     // Columns of the heading line; 0 before it.
     let mut columns = 0;
+    let mut alias_column = None;
+    let mut aliases: Vec<(&str, u32)> = Vec::new();
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let mut wrong = |message: String| problems.push(Problem::new(file, index + 1, message));
         if line.trim().is_empty() {
@@ -116,10 +119,11 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
             }
             continue;
         }
-        let mut cells = line.split('\t').map(str::trim);
-        let (code, name, others) = (cells.next().unwrap_or_default(), cells.next(), cells.count());
+        let cells: Vec<&str> = line.split('\t').map(str::trim).collect();
+        let (code, name, others) = (cells[0], cells.get(1).copied(), cells.len().saturating_sub(2));
         if columns == 0 {
             columns = 2 + others;
+            alias_column = cells.iter().position(|c| *c == "aliases");
             if code != "code" || name != Some("name") {
                 wrong("第一行数据前应有列名行：code<制表符>name".to_owned());
             }
@@ -137,7 +141,10 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
         } else if let Some(first) = seen.insert(code, index + 1) {
             wrong(format!("代码“{code}”与第 {first} 行重复"));
         } else {
+            let position = table.codes.len() as u32;
             table.codes.push(Code { code: code.into(), name: name.into() });
+            let others = alias_column.and_then(|c| cells.get(c)).copied().unwrap_or_default();
+            aliases.extend(others.split('|').map(str::trim).filter(|a| !a.is_empty()).map(|a| (a, position)));
         }
     }
     if table.id.is_empty() || table.name.is_empty() {
@@ -147,5 +154,31 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
         problems.push(Problem::new(file, 1, "没有任何代码".to_owned()));
     }
     table.index();
+    for (alias, position) in aliases {
+        table.by_name.entry(alias.into()).or_insert(position);
+    }
     if problems.is_empty() { Ok(table) } else { Err(problems) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_found_by_code_name_and_alias() {
+        let text = "# id: sex\n# name: 性别\ncode\tname\taliases\n1\t男性\t男|M\n2\t女性\t女\n3\t男\t\n";
+        let table = parse_table("sex.tsv", text).unwrap();
+        let cases = [
+            ("1", Some("1")),
+            ("男性", Some("1")),
+            ("M", Some("1")),
+            ("女", Some("2")),
+            ("男", Some("3")),
+            ("x", None),
+        ];
+        for (asked, found) in cases {
+            assert_eq!(table.resolve(asked), found, "{asked}");
+        }
+    }
 }
