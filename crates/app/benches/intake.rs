@@ -20,7 +20,8 @@ const PATIENTS: u64 = 50_000;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let rows: u64 = std::env::var("MINKANG_BENCH_ROWS").ok().and_then(|r| r.parse().ok()).unwrap_or(1_000_000);
+    let rows: u64 =
+        std::env::var("MINKANG_BENCH_ROWS").ok().and_then(|r| r.parse().ok()).unwrap_or(1_000_000);
     let folder = tempfile::tempdir()?;
     let settings = Settings {
         data: folder.path().to_owned(),
@@ -85,7 +86,8 @@ async fn load(
     dataset: &str,
     file: &Path,
 ) -> anyhow::Result<(u64, Duration)> {
-    let reach = Caller::system("bench").decide(Need::new(Line::Exchange, Act::Write), Purpose::of("upload"))?;
+    let reach =
+        Caller::system("bench").decide(Need::new(Line::Exchange, Act::Write), Purpose::of("upload"))?;
     let submission = Submission {
         institution,
         dataset: Some(dataset.to_owned()),
@@ -113,7 +115,8 @@ async fn load(
 
 // The same rows, in the order of storage, from a file in COPY's own format into an identical indexed table.
 async fn raw_copy(platform: &Platform, folder: &Path, dataset: &str) -> anyhow::Result<Duration> {
-    let definition = platform.catalog.dataset(dataset).ok_or_else(|| anyhow::anyhow!("no data set {dataset}"))?;
+    let definition =
+        platform.catalog.dataset(dataset).ok_or_else(|| anyhow::anyhow!("no data set {dataset}"))?;
     let (table, copy) = (definition.table(), format!("limit_{dataset}"));
     let file = folder.join("rows.copy");
     let mut connection = platform.db.pool().acquire().await?;
@@ -137,7 +140,10 @@ async fn raw_copy(platform: &Platform, folder: &Path, dataset: &str) -> anyhow::
     Ok(began.elapsed())
 }
 
-fn write(path: &Path, rows: impl FnOnce(&mut BufWriter<std::fs::File>) -> std::io::Result<()>) -> anyhow::Result<()> {
+fn write(
+    path: &Path,
+    rows: impl FnOnce(&mut BufWriter<std::fs::File>) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::fs::File::create(path)?);
     rows(&mut out)?;
     out.flush()?;
@@ -156,10 +162,10 @@ fn birth(patient: u64) -> String {
 }
 
 fn write_patients(out: &mut impl Write) -> std::io::Result<()> {
-    writeln!(out, "patient_no,patient_name,sex,birth_date,phone,created_at,registered_at")?;
+    writeln!(out, "patient_no,patient_name,sex,birth_date,phone,registered_at")?;
     let today = SystemClock.today();
     for p in 0..PATIENTS {
-        writeln!(out, "P{p:07},{},{},{},138{p:08},{today},{today}", name(p), p % 2 + 1, birth(p))?;
+        writeln!(out, "P{p:07},{},{},{},138{p:08},{today}", name(p), p % 2 + 1, birth(p))?;
     }
     Ok(())
 }
@@ -175,7 +181,8 @@ fn write_visits(out: &mut impl Write, rows: u64) -> std::io::Result<()> {
         "visit_no,patient_no,patient_name,sex,birth_date,visit_kind,visit_time,department_code,department_name,\
          doctor_no,doctor_name,chief_complaint,diagnosis_code,diagnosis_name,total_fee"
     )?;
-    let diagnoses = [("I10.x00", "特发性(原发性)高血压"), ("J06.900", "急性上呼吸道感染"), ("E11.900", "2型糖尿病")];
+    let diagnoses =
+        [("I10.x00", "特发性(原发性)高血压"), ("J06.900", "急性上呼吸道感染"), ("E11.900", "2型糖尿病")];
     for row in 0..rows {
         let p = row * 31 % PATIENTS;
         let (code, text) = diagnoses[(row % 3) as usize];
@@ -216,7 +223,13 @@ fn write_results(out: &mut impl Write, rows: u64) -> std::io::Result<()> {
         let p = report * 17 % PATIENTS;
         let (loinc, text, unit, low, high) = items[item];
         let value = low + (high - low) * ((row * 37 % 130) as f64 / 100.0 - 0.1);
-        let flag = if value < low { "L" } else if value > high { "H" } else { "N" };
+        let flag = if value < low {
+            "L"
+        } else if value > high {
+            "H"
+        } else {
+            "N"
+        };
         writeln!(
             out,
             "R{report:010},{},P{p:07},X{item},{loinc},{text},{value:.2},{value:.2},{unit},{low},{high},{flag},{} {:02}:{:02}:00",
