@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod cluster;
 pub mod copy;
+pub mod crash;
 pub mod db;
 pub mod fact_schema;
 pub mod facts;

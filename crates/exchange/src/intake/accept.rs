@@ -95,6 +95,7 @@ impl Intake {
         }
         let place = self.place()?;
         let original = parts.objects.put_stream(body).await?;
+        store::crash::point("intake.kept");
         let received_at = submission.received_at.unwrap_or_else(|| parts.clock.now());
         let now = parts.clock.now();
         let batch = parts
@@ -136,6 +137,7 @@ impl Intake {
                 Ok(id)
             })
             .await?;
+        store::crash::point("intake.accepted");
         match batch {
             Some(id) => Ok(Accepted { batch: id, repeated: false, place: Some(place) }),
             // The same request came twice at the same instant; the other one carries it.

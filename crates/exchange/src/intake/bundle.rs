@@ -90,6 +90,7 @@ impl Inner {
             match written.await {
                 Err(error) if patience.again(&error).await => {}
                 other => {
+                    store::crash::point("intake.chunk_committed");
                     *listed = now_listed;
                     return other;
                 }
@@ -124,7 +125,9 @@ impl Inner {
             .await
             .db("keep unmapped resources")?;
         }
-        advance(tx, batch.reference.id, done, group.last, totals).await
+        advance(tx, batch.reference.id, done, group.last, totals).await?;
+        store::crash::point("intake.chunk_written");
+        Ok(())
     }
 }
 

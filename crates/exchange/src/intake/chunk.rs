@@ -60,6 +60,7 @@ impl Inner {
 
         let good: Vec<&Checked> = chunk.rows.iter().filter(|r| !r.rejected).collect();
         let identities = self.link(tx, batch, dataset, &good, now).await?;
+        store::crash::point("intake.linked");
         let rows: Vec<FactRow<'_>> = good
             .iter()
             .zip(&identities)
@@ -69,7 +70,9 @@ impl Inner {
             })
             .collect();
         let outcomes = self.facts.write(tx, target, &rows).await?;
+        store::crash::point("intake.facts_written");
         self.index(tx, batch, dataset, &rows, &outcomes).await?;
+        store::crash::point("intake.indexed");
 
         let mut tally = DayTally::new(dataset, kernel::clock::to_china(batch.received_at).date());
         for row in &chunk.rows {

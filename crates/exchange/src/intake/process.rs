@@ -65,6 +65,7 @@ impl Intake {
         let Some(_held) = inner.hold(id) else { return Ok(()) };
         let _turn = inner.processing.acquire().await.map_err(|e| Error::fault("wait for a turn", e))?;
         let Some(batch) = inner.begin(id).await? else { return Ok(()) };
+        store::crash::point("intake.begun");
         let file = match inner.parts.objects.open(&batch.original).await {
             Ok(file) => file,
             // The folder may come back (an unmounted disk); the batch is not lost and not failed.
@@ -205,13 +206,16 @@ impl Inner {
                                 let totals = self
                                     .write_chunk(tx, batch.reference, &dataset, &chunk, &mut now_listed)
                                     .await?;
-                                advance(tx, batch.reference.id, done, last_row, totals).await
+                                advance(tx, batch.reference.id, done, last_row, totals).await?;
+                                store::crash::point("intake.chunk_written");
+                                Ok(())
                             })
                             .await;
                         match written {
                             Err(error) if patience.again(&error).await => {}
                             other => {
                                 other?;
+                                store::crash::point("intake.chunk_committed");
                                 listed = now_listed;
                                 break;
                             }
@@ -280,11 +284,15 @@ impl Inner {
 
     /// Ends a batch, waiting for a database that is away.
     pub(super) async fn close_patiently(&self, batch: &Batch, ending: &Ending) -> Result<()> {
+        store::crash::point("intake.closing");
         let mut patience = Patience::default();
         loop {
             match self.parts.db.transaction(async |tx| self.close(tx, batch, ending).await).await {
                 Err(error) if patience.again(&error).await => {}
-                other => return other,
+                other => {
+                    store::crash::point("intake.closed");
+                    return other;
+                }
             }
         }
     }
@@ -356,6 +364,7 @@ impl Inner {
         for (dataset, _) in &ending.counts {
             crate::quality::cross::request(tx, batch.reference, dataset).await?;
         }
+        store::crash::point("intake.close_written");
         Ok(())
     }
 }
@@ -407,6 +416,7 @@ fn read_tabular(
             loop {
                 raw.clear();
                 let read = reader.next_rows(CHUNK_ROWS, &mut raw);
+                store::crash::point("intake.read");
                 let (chunk, last_row) = check_rows(&raw, &checker, checking.received_at, &mut counts, skip);
                 let some = !chunk.rows.is_empty() || !chunk.unreadable.is_empty();
                 if some && send.blocking_send(Parcel::Rows { chunk, last_row }).is_err() {
