@@ -147,8 +147,7 @@ impl Browser {
                 same_day = others.filter_map(|entry| self.line(place, entry)).collect();
             }
             let known = self.known(tx, card).await?;
-            let side = super::overview::Side::default();
-            banner = Some(self.banner_of(card, place, &known, &side, &tables));
+            banner = Some(self.banner_of(card, place, &known, &tables));
         }
         let title = catalog::title::render(&view.title, dataset, &fact.values, &tables);
         let time = crate::entries::clock_time(fact.occurred_at);
@@ -276,7 +275,6 @@ impl Browser {
         let tables = self.ports.terminology.tables();
         let known = self.known(tx, card).await?;
         let fact = self.fact(tx, dataset, fact, &known.identities).await?;
-        let side = super::overview::Side::default();
         let rows = sqlx::query(
             "select version, content, ended_at, ended_by_batch from fact_history
              where dataset = $1 and fact_id = $2 order by id desc limit 50",
@@ -308,7 +306,7 @@ impl Browser {
             .map(|view| catalog::title::render(&view.title, dataset, &fact.values, &tables))
             .unwrap_or_default();
         Ok(VersionsView {
-            banner: self.banner_of(card, place, &known, &side, &tables),
+            banner: self.banner_of(card, place, &known, &tables),
             title,
             href: place.event(&dataset.code, fact.id),
             now: fact.version,

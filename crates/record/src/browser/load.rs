@@ -111,7 +111,7 @@ impl Browser {
         let known = self.known(tx, card).await?;
         let results = self.latest_results(tx, &known.identities, &tables).await?;
         let side = self.side(&known, &results, &tables);
-        let banner = self.banner_of(card, place, &known, &side, &tables);
+        let banner = self.banner_with(card, place, &known, &side.problems, &tables);
         let content = match place.section {
             Section::Laboratory => {
                 let rows = self.all_results(tx, &known.identities, &tables).await?;
@@ -153,12 +153,24 @@ impl Browser {
         Ok(self.page_of(place, events))
     }
 
+    /// The banner of a page that shows nothing else of the summary.
     pub(super) fn banner_of(
         &self,
         card: &PersonCard,
         place: &Place,
         known: &Known,
-        side: &Side,
+        tables: &CodeTables,
+    ) -> PersonBanner {
+        let problems = summary::problems(&known.all(), &self.kinds, tables);
+        self.banner_with(card, place, known, &problems, tables)
+    }
+
+    fn banner_with(
+        &self,
+        card: &PersonCard,
+        place: &Place,
+        known: &Known,
+        problems: &[summary::Problem],
         tables: &CodeTables,
     ) -> PersonBanner {
         let allergies = if known.allergies.is_empty() {
@@ -168,7 +180,7 @@ impl Browser {
         };
         let all = known.all();
         let today = self.ports.clock.today();
-        let mut alerts = summary::alerts(card, &side.problems, &all, &self.kinds, today);
+        let mut alerts = summary::alerts(card, problems, &all, &self.kinds, today);
         if card.identities.len() > 1 {
             alerts.push(Alert {
                 tone: Tone::Neutral, text: format!("{} 家机构建档", institutions_of(card))

@@ -38,7 +38,7 @@ impl Browser {
     ) -> Result<TrendView> {
         let tables = self.ports.terminology.tables();
         let known = self.known(tx, card).await?;
-        let banner = self.banner_of(card, place, &known, &super::overview::Side::default(), &tables);
+        let banner = self.banner_of(card, place, &known, &tables);
         let mut rows = Vec::new();
         if let Some((dataset, _)) = &self.results {
             let by = facts::positions(dataset, &["loinc_code", "item_name"]);
