@@ -9,3 +9,6 @@ create table batch_day (
     rejected bigint not null,
     primary key (institution_id, day, dataset, batch_id)
 );
+
+-- For the desk: failed batches are few among many.
+create index batch_failed on batch (received_at) where state = 'failed';
