@@ -27,10 +27,14 @@ pub(super) async fn list(State(exchange): State<Exchange>, frame: Frame) -> Repl
 
 /// The list. Pure.
 pub fn list_view(catalog: &Catalog) -> Markup {
-    let mut groups: Vec<&str> = Vec::new();
-    for dataset in &catalog.datasets {
-        if !groups.contains(&dataset.group.as_str()) {
-            groups.push(&dataset.group);
+    // Groups in the order of their first numbers.
+    let mut ordered: Vec<&Arc<Dataset>> = catalog.datasets.iter().collect();
+    ordered.sort_by_key(|d| d.number);
+    let mut groups: Vec<(&str, Vec<Row>)> = Vec::new();
+    for dataset in ordered {
+        match groups.iter_mut().find(|(name, _)| *name == dataset.group) {
+            Some((_, rows)) => rows.push(row(dataset)),
+            None => groups.push((&dataset.group, vec![row(dataset)])),
         }
     }
     let columns = [
@@ -45,11 +49,8 @@ pub fn list_view(catalog: &Catalog) -> Markup {
     let line = format!("共 {} 个数据集；每个数据集有自己的字段、规则和上传模板。", catalog.datasets.len());
     html! {
         (page_head(&[], "数据集目录", &line, html! {}))
-        @for group in groups {
-            @let mut members: Vec<&Arc<Dataset>> = catalog.datasets.iter().filter(|d| d.group == group).collect();
-            @let _ = members.sort_by_key(|d| d.number);
-            @let rows: Vec<Row> = members.iter().map(|d| row(d)).collect();
-            (card_with(group, html! { (rows.len()) " 个" }, table(&Here::default(), &columns, &rows)))
+        @for (name, rows) in &groups {
+            (card_with(name, html! { (rows.len()) " 个" }, table(&Here::default(), &columns, rows)))
         }
     }
 }
@@ -58,7 +59,7 @@ fn row(dataset: &Dataset) -> Row {
     Row::to(
         format!("/datasets/{}", dataset.code),
         vec![
-            html! { (dataset.name) },
+            html! { span.mk-nowrap { (dataset.name) } },
             html! { code { (dataset.code) } },
             html! { (dataset.description) },
             html! { (dataset.fields.len()) },
@@ -114,7 +115,7 @@ pub fn view(catalog: &Catalog, tables: &CodeTables, dataset: &Dataset, may_send:
                     Some(p) => a href={ "/datasets/" (p.code) } { (p.name) },
                     None => span.mk-muted { "—" },
                 } }),
-                fact("上传要求", if dataset.expect.daily { "每日，当天没有业务也请核对" } else { "发生时" }),
+                fact("上传要求", if dataset.expect.daily { "每日" } else { "发生时" }),
                 fact("上传机构", &senders(dataset)),
             ]))
         } }
@@ -229,8 +230,8 @@ fn rules(dataset: &Dataset) -> Markup {
         .map(|rule| {
             Row::plain(vec![
                 html! { (rule.message) br; small.mk-muted { (rule.code) } },
-                html! { (kind_of_rule(&rule.check)) },
-                html! { (rule.dimension.name()) },
+                html! { span.mk-nowrap { (kind_of_rule(&rule.check)) } },
+                html! { span.mk-nowrap { (rule.dimension.name()) } },
                 html! { (rule.weight) },
                 html! { @if rule.reject { (badge(Tone::Bad, "拒收")) } @else { (badge(Tone::Warn, "入库并扣分")) } },
                 html! { (rule.hint) },

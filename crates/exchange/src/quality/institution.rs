@@ -264,7 +264,7 @@ fn trend(catalog: &Catalog, here: &Here, data: &InstitutionQuality, cells: &[(Na
     let least = points.iter().filter_map(|(_, c)| c.score(catalog).total).fold(100.0, f64::min);
     let floor = ((least - 2.0) / 5.0).floor().max(0.0) * 5.0;
     let option = json!({
-        "legend": {},
+        "legend": { "right": 60 },
         "tooltip": { "trigger": "axis" },
         "xAxis": { "type": "category", "data": labels },
         "yAxis": [
@@ -272,7 +272,7 @@ fn trend(catalog: &Catalog, here: &Here, data: &InstitutionQuality, cells: &[(Na
             { "type": "value", "name": "得分", "min": floor, "max": 100, "splitLine": { "show": false } },
         ],
         "series": [
-            { "name": "收到", "type": "bar", "data": bars(|c| c.received), "itemStyle": { "color": "#b9cdd6" } },
+            { "name": "收到", "type": "bar", "barGap": "-100%", "data": bars(|c| c.received), "itemStyle": { "color": "#b9cdd6" } },
             { "name": "拒收", "type": "bar", "data": bars(|c| c.rejected), "itemStyle": { "color": "#b0503f" } },
             { "name": "得分", "type": "line", "yAxisIndex": 1, "data": scores, "connectNulls": false,
               "itemStyle": { "color": "#0b6b7d" } },
@@ -375,12 +375,12 @@ fn rules(catalog: &Catalog, here: &Here, data: &InstitutionQuality) -> Markup {
             let share = cost.count.failed as f64 * 100.0 / cost.count.checked.max(1) as f64;
             Some(Row::plain(vec![
                 html! { (rule.message) br; small.mk-muted { (dataset.name) " · " (rule.code) } },
-                html! { (rule.dimension.name()) },
+                html! { span.mk-nowrap { (rule.dimension.name()) } },
                 html! { (rule.weight) },
                 html! { (words::number(cost.count.checked)) },
                 html! { (words::number(cost.count.failed)) },
                 html! { (words::percent(share)) },
-                html! { b { (format!("{:.2}", cost.points)) } },
+                html! { b { (points(cost.points)) } },
                 html! { @if rule.reject { (badge(Tone::Bad, "拒收")) } @else { (badge(Tone::Warn, "扣分")) } },
                 html! { (rule.hint) },
             ]))
@@ -410,6 +410,11 @@ fn rules(catalog: &Catalog, here: &Here, data: &InstitutionQuality) -> Markup {
             @else { (table(&Here::default(), &columns, &rows)) }
         },
     )
+}
+
+// Two digits; what is less than they can say is not nothing.
+fn points(lost: f64) -> String {
+    if lost > 0.0 && lost < 0.01 { "<0.01".to_owned() } else { format!("{lost:.2}") }
 }
 
 const HEADS: [&str; 12] = [

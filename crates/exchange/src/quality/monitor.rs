@@ -24,7 +24,7 @@ use crate::Exchange;
 const PER_PAGE: usize = 100;
 
 /// How many days can be chosen.
-const DAYS: [u64; 4] = [14, 7, 31, 62];
+const DAYS: [u64; 5] = [28, 14, 7, 31, 62];
 
 /// Everything that the page shows.
 pub struct Monitor {

@@ -237,7 +237,7 @@ pub fn view(catalog: &Catalog, tables: &CodeTables, here: &Here, data: &DayRows)
         .iter()
         .map(|fact| {
             let mut cells = vec![html! {
-                a href={ "/batches/" (fact.batch_id) } { "批次 " (fact.batch_id) } br; small.mk-muted { "第 " (fact.row_no) " 行" }
+                span.mk-nowrap { a href={ "/batches/" (fact.batch_id) } { "批次 " (fact.batch_id) } br; small.mk-muted { "第 " (fact.row_no) " 行" } }
             }];
             let mine = by_fact.get(&fact.id);
             if !data.findings.is_empty() {
@@ -270,7 +270,7 @@ pub fn view(catalog: &Catalog, tables: &CodeTables, here: &Here, data: &DayRows)
             (notice(Tone::Info, "", "您没有诊疗内容的权限：只显示主键、时间和各列是否填写（有 / 空），标识信息已遮盖。"))
         }
         @if tabs.len() > 1 { (chips(&tabs)) }
-        section.mk-card.mk-list {
+        section.mk-card {
             @if rows.is_empty() {
                 (empty("没有行", "这一天没有入库的行，或者都没有这个问题。", Some(("回到这一天", &that_day))))
             } @else {
@@ -301,7 +301,7 @@ fn cell(
         return html! { span class=(if wanted { "mk-text-warn" } else { "mk-muted" }) { "空" } };
     };
     if field.sensitivity == Sensitivity::Identifying && sight != Sight::Whole {
-        return html! { (masked(field, value)) };
+        return html! { span.mk-nowrap { (masked(field, value)) } };
     }
     let named = dataset.key.contains(&position) || dataset.occurred == position;
     if sight == Sight::Outline && dataset.person.is_some() && !named {
@@ -313,7 +313,7 @@ fn cell(
             html! { (value) @if name != value { " " span.mk-muted { (name) } } }
         }
         FieldKind::Boolean => html! { (if value == "true" { "是" } else { "否" }) },
-        FieldKind::DateTime => html! { (value.strip_suffix(":00").unwrap_or(value)) },
+        FieldKind::DateTime => html! { span.mk-nowrap { (value.strip_suffix(":00").unwrap_or(value)) } },
         _ => html! { (value) @if !field.unit.is_empty() { " " span.mk-muted { (field.unit) } } },
     }
 }
