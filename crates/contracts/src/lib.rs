@@ -205,6 +205,19 @@ pub trait PersonCards: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Option<PersonCard>>>
     where
         'c: 'a;
+
+    /// People within a reach by a text as the search box takes it: a number, or a name with a date of birth after
+    /// it. Empty when the text is too vague to be searched for.
+    fn find<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        reach: &'a kernel::Reach,
+        institutions: &'a dyn Institutions,
+        text: &'a str,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<i64>>>
+    where
+        'c: 'a;
 }
 
 /// Read port of `person` for signed links that embed the record: from the number that a hospital knows to the

@@ -1,14 +1,15 @@
 //! Answers about one person: the card of the banner, and finding a person by a number.
 
-use contracts::{IdentityRef, PersonCard, PersonCards, PersonLookup};
+use contracts::{IdentityRef, Institutions, PersonCard, PersonCards, PersonLookup};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
-use kernel::{RegionCode, Result};
+use kernel::{Reach, RegionCode, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use store::{DbDoing, Tx};
 
 use crate::MasterIndex;
+use crate::search::{Query, search};
 
 const CARD: &str = "
     select p.id, p.name, p.sex, p.birth_date, p.citizen_id, p.phone, p.address, p.region, p.blood_abo, p.blood_rh,
@@ -74,6 +75,24 @@ impl PersonCards for MasterIndex {
         'c: 'a,
     {
         Box::pin(demographics(tx, person_id))
+    }
+
+    fn find<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        reach: &'a Reach,
+        institutions: &'a dyn Institutions,
+        text: &'a str,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<i64>>>
+    where
+        'c: 'a,
+    {
+        Box::pin(async move {
+            let Ok(query) = Query::parse(text) else { return Ok(Vec::new()) };
+            let found = search(tx, reach, institutions, &query, limit, 0).await?;
+            Ok(found.people.into_iter().map(|person| person.person_id).collect())
+        })
     }
 }
 

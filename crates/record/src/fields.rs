@@ -34,12 +34,28 @@ pub fn text(dataset: &Dataset, fact: &Fact, field: usize, tables: &CodeTables) -
     if definition.sensitivity == Sensitivity::Restricted && !fact.values[field].is_null() {
         return RESTRICTED.to_owned();
     }
+    if let Some(unit) = unit_beside(dataset, field).and_then(|unit| fact.values[unit].text())
+        && let Some(number) = fact.values[field].decimal()
+    {
+        return format!("{} {unit}", number.normalize());
+    }
     let shown = display(&definition.kind, &fact.values[field], tables);
     if definition.unit.is_empty() || shown.is_empty() {
         shown.into_owned()
     } else {
         format!("{shown} {}", definition.unit)
     }
+}
+
+// The field with the unit of a number, e.g. `dose_unit` for `dose`.
+fn unit_beside(dataset: &Dataset, field: usize) -> Option<usize> {
+    dataset.field(&format!("{}_unit", dataset.fields[field].name))
+}
+
+// Whether a field is only the unit of a number that has a value too.
+fn is_unit(dataset: &Dataset, field: usize, has: impl Fn(usize) -> bool) -> bool {
+    let number = dataset.fields[field].name.strip_suffix("_unit").and_then(|stem| dataset.field(stem));
+    number.is_some_and(has)
 }
 
 fn of_person(person: &PersonFields) -> Vec<usize> {
@@ -94,6 +110,9 @@ pub fn shown(dataset: &Dataset, fact: &Fact, tables: &CodeTables) -> Vec<Shown> 
         if named(dataset, *field).is_some_and(|n| listed.contains(&n) && !fact.values[n].is_null()) {
             continue;
         }
+        if is_unit(dataset, *field, |n| listed.contains(&n) && !fact.values[n].is_null()) {
+            continue;
+        }
         let mut text = text(dataset, fact, *field, tables);
         if let Some(code) = code_beside(dataset, *field, &listed)
             && let Some(code) = fact.values[code].text()
@@ -121,6 +140,7 @@ pub fn columns(dataset: &Dataset, facts: &[Fact]) -> Vec<usize> {
         .iter()
         .copied()
         .filter(|field| has(*field))
+        .filter(|field| !is_unit(dataset, *field, |n| listed.contains(&n) && has(n)))
         .filter(|field| named(dataset, *field).is_none_or(|n| !(listed.contains(&n) && has(n))))
         .collect()
 }

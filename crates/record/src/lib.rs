@@ -8,6 +8,7 @@ pub mod browser;
 pub mod door;
 pub mod entries;
 pub mod facts;
+pub mod fhir;
 pub mod fields;
 mod index;
 pub mod laboratory;
@@ -70,7 +71,7 @@ impl Record {
 
     /// Pages and interfaces.
     pub fn routes(&self) -> Routes<()> {
-        browser::routes(browser::Browser::new(self.ports.clone()))
+        browser::routes(browser::Browser::new(self.ports.clone())).merge(fhir::routes(self.ports.clone()))
     }
 
     /// What keeps index entries in step with facts, for the intake.

@@ -177,7 +177,8 @@ impl Browser {
     }
 
     fn children_of(&self, dataset: &Dataset) -> Vec<(Arc<Dataset>, Vec<usize>)> {
-        self.ports
+        let mut children: Vec<_> = self
+            .ports
             .catalog
             .datasets
             .iter()
@@ -185,7 +186,10 @@ impl Browser {
             .filter_map(|d| {
                 Some((d.clone(), d.parent.as_ref().filter(|p| p.dataset == dataset.code)?.fields.clone()))
             })
-            .collect()
+            .collect();
+        // The numbers follow the order of care: diagnoses before prescriptions before fees.
+        children.sort_by_key(|(child, _)| child.number);
+        children
     }
 
     /// What belongs to an event, two levels deep: a visit's prescriptions with their items.

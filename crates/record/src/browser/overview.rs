@@ -186,7 +186,8 @@ fn event(line: &Line) -> TimelineEvent {
         date: line.date.clone(),
         time: line.time.clone(),
         icon: Cow::Owned(line.icon.clone()),
-        kind: line.kind.clone(),
+        // A title that begins with its kind says it already.
+        kind: if line.title.starts_with(&line.kind) { String::new() } else { line.kind.clone() },
         title: line.title.clone(),
         result,
         institution: line.institution.clone(),
@@ -209,9 +210,12 @@ pub fn timeline_card(place: &Place, title: &str, shown: &Lines) -> Markup {
         title,
         beside,
         html! {
-            div.mk-record-filters {
-                @if choices.kinds.len() > 2 { (chips(&choices.kind_chips(place))) }
-                (sections::narrow(place, choices))
+            @let narrow = sections::narrow(place, choices);
+            @if choices.kinds.len() > 2 || !narrow.0.is_empty() {
+                div.mk-record-filters {
+                    @if choices.kinds.len() > 2 { (chips(&choices.kind_chips(place))) }
+                    (narrow)
+                }
             }
             @if shown.events.is_empty() {
                 @if place.is_filtered() {

@@ -219,9 +219,9 @@ fn result_chart(view: &TrendView) -> Markup {
         // The band is seen even when all values lie outside of it.
         let numbers = view.rows.iter().filter(|(_, r)| r.unit == last.unit).filter_map(|(_, r)| r.number);
         let (min, max) = numbers.fold((low, high), |(a, b), v| (a.min(v), b.max(v)));
-        let margin = (max - min) * 0.08;
-        axis["min"] = json!(round(min - margin).max(if min >= 0.0 { 0.0 } else { f64::MIN }));
-        axis["max"] = json!(round(max + margin));
+        let step = 10f64.powf((max - min).log10().floor());
+        axis["min"] = json!(round((min / step - 0.2).floor() * step));
+        axis["max"] = json!(round((max / step + 0.2).ceil() * step));
     }
     let option = json!({
         "tooltip": { "trigger": "axis" },

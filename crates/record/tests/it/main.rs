@@ -4,4 +4,5 @@
 mod browser;
 mod city;
 mod doors;
+mod fhir;
 mod pages;
