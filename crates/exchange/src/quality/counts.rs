@@ -148,11 +148,10 @@ async fn read(db: &Db, catalog: &Catalog, asked: Asked<'_>, apart: bool) -> Resu
                 sum(q.checked_4 + coalesce(w.weight, 0) * greatest(q.stored - q.withdrawn, 0))] as checked,
             array[sum(q.failed_1), sum(q.failed_2), sum(q.failed_3), sum(q.failed_4)] as failed
          from quality_day q
+         join unnest($3::int[]) i (id) on i.id = q.institution_id
          left join unnest($5::smallint[], $6::float8[]) w (dataset, weight) on w.dataset = q.dataset
-         where q.day between $1 and $2 and q.institution_id = any($3)
-            and ($4::smallint is null or q.dataset = $4)
-         group by q.day, q.institution_id, case when $7 then q.dataset end
-         order by q.day, q.institution_id",
+         where q.day between $1 and $2 and ($4::smallint is null or q.dataset = $4)
+         group by q.day, q.institution_id, case when $7 then q.dataset end",
     )
     .bind(asked.from)
     .bind(asked.to)
@@ -170,7 +169,8 @@ async fn read(db: &Db, catalog: &Catalog, asked: Asked<'_>, apart: bool) -> Resu
         *by_key.entry((institution, day, if apart { dataset } else { 0 })).or_default() += weight;
     }
     let logic = Dimension::Logic as usize;
-    Ok(rows
+    // Sorted here: the database would sort wide rows before it groups them.
+    let mut counts: Vec<DayCount> = rows
         .into_iter()
         .map(|row| {
             let mut weighed = Weighed::default();
@@ -196,7 +196,9 @@ async fn read(db: &Db, catalog: &Catalog, asked: Asked<'_>, apart: bool) -> Resu
                 },
             }
         })
-        .collect())
+        .collect();
+    counts.sort_by(|a, b| (a.day, a.institution, &a.came).cmp(&(b.day, b.institution, &b.came)));
+    Ok(counts)
 }
 
 // Weight of the findings by institution, day and data set.
