@@ -51,7 +51,7 @@ use std::path::Path;
 use catalog::Catalog;
 use chrono::{Days, NaiveDate, NaiveDateTime};
 
-pub use output::{Manifest, Upload};
+pub use output::{Manifest, Upload, written};
 pub use places::{City, Division, read_divisions};
 
 use life::Teller;
@@ -119,7 +119,8 @@ pub fn lay_out(plan: &Plan, divisions: &[Division]) -> Result<City, Fault> {
     City::new(plan, divisions, &Names::new())
 }
 
-/// Writes the upload files of a city into `folder`, which is emptied first. `progress` hears how many people are done.
+/// Writes the upload files of a city into `folder`, which must be empty or ours and is emptied first. `progress` hears
+/// how many people are done.
 pub fn generate(
     plan: &Plan,
     city: &City,

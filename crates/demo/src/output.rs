@@ -49,6 +49,42 @@ pub struct Manifest {
     pub people: u64,
 }
 
+/// Lies in every folder of uploads from the beginning, so that nobody else's folder is ever emptied.
+const MARK: &str = ".minkang-demo";
+/// Written last: the plan and what came of it.
+const MANIFEST: &str = "manifest.json";
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    plan: Plan,
+    manifest: Manifest,
+}
+
+/// What an earlier run wrote into `folder` for the same plan and finished; `None` when there is nothing like it.
+#[must_use]
+pub fn written(plan: &Plan, folder: &Path) -> Option<Manifest> {
+    let stored: Stored = serde_json::from_slice(&fs::read(folder.join(MANIFEST)).ok()?).ok()?;
+    (stored.plan == *plan).then_some(stored.manifest)
+}
+
+/// An empty folder of ours.
+fn empty(folder: &Path) -> Result<(), Fault> {
+    let foreign =
+        fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) && !folder.join(MARK).exists();
+    if foreign {
+        return Err(Fault::Files(format!(
+            "{} 不是空的，也不是演示数据的目录，没有写入任何文件。请换一个空目录。",
+            folder.display()
+        )));
+    }
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fault(folder, &e)),
+        _ => fs::create_dir_all(folder).map_err(|e| fault(folder, &e))?,
+    }
+    let mark = folder.join(MARK);
+    fs::write(&mark, "").map_err(|e| fault(&mark, &e))
+}
+
 /// A stretch of days whose rows travel together.
 #[derive(Debug, Clone, Copy)]
 struct Period {
@@ -125,12 +161,9 @@ fn periods(plan: &Plan) -> Vec<Period> {
 }
 
 impl<'a> Output<'a> {
-    /// An output into `folder`, which is emptied.
+    /// An output into `folder`, which is emptied; it must be empty already or have been ours.
     pub fn new(plan: &'a Plan, sheets: &'a Sheets, city: &'a City, folder: &Path) -> Result<Self, Fault> {
-        match fs::remove_dir_all(folder) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fault(folder, &e)),
-            _ => fs::create_dir_all(folder).map_err(|e| fault(folder, &e))?,
-        }
+        empty(folder)?;
         Ok(Self {
             plan,
             sheets,
@@ -288,7 +321,13 @@ impl<'a> Output<'a> {
             });
         }
         uploads.sort_by_key(|u| u.received_at);
-        Ok(Manifest { uploads, mistakes: self.mistakes, rows: self.rows, people })
+        let manifest = Manifest { uploads, mistakes: self.mistakes, rows: self.rows, people };
+        let path = self.folder.join(MANIFEST);
+        let stored = Stored { plan: self.plan.clone(), manifest };
+        let file = File::create(&path).map_err(|e| fault(&path, &e))?;
+        serde_json::to_writer(std::io::BufWriter::new(file), &stored)
+            .map_err(|e| Fault::Files(format!("不能写 {}：{e}", path.display())))?;
+        Ok(stored.manifest)
     }
 }
 

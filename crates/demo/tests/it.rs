@@ -106,7 +106,10 @@ fn the_same_plan_gives_the_same_bytes() {
             upload.file
         );
     }
-    assert_eq!(fs::read_dir(a.path()).unwrap().count(), first.uploads.len());
+    // Beside the uploads only the mark and the manifest, by which a later run knows its work.
+    assert_eq!(fs::read_dir(a.path()).unwrap().count(), first.uploads.len() + 2);
+    assert_eq!(demo::written(&plan, a.path()), Some(first.clone()));
+    assert_eq!(demo::written(&Plan { years: 1, ..plan.clone() }, a.path()), None);
     let other = Plan { seed: 2, ..plan };
     assert_ne!(make(&other, b.path()).0, first);
 }
@@ -244,6 +247,17 @@ fn a_list_without_the_prefix_is_an_error_that_says_so() {
     .unwrap();
     let read = read_divisions(&packed.finish().unwrap()[..], "4115").unwrap();
     assert_eq!(read.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["河南省", "信阳市", "平桥区"]);
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("theses.txt"), "mine").unwrap();
+    let plan = plan(10, true);
+    let city = lay_out(&plan, &divisions()).unwrap();
+    let error = generate(&plan, &city, &catalog::shipped().unwrap(), folder.path(), |_| ()).unwrap_err();
+    assert!(error.to_string().contains("不是空的"), "{error}");
+    assert_eq!(fs::read_to_string(folder.path().join("theses.txt")).unwrap(), "mine");
 }
 
 #[test]
