@@ -147,8 +147,10 @@ impl Browser {
     }
 }
 
-/// Fields followed over time with the upper limits of their targets, and the subject.
-const MEASURES: [(&[&str], &[Option<f64>], &str); 2] = [
+/// Fields followed over time together, the upper limits of their targets, and the subject.
+type Measured = (&'static [&'static str], &'static [Option<f64>], &'static str);
+
+const MEASURES: [Measured; 2] = [
     (&["systolic", "diastolic"], &[Some(140.0), Some(90.0)], "血压"),
     (&["fasting_glucose"], &[Some(7.0)], "空腹血糖"),
 ];
