@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use futures::future::BoxFuture;
-use kernel::{Caller, Need, Purpose, Reach, Refusal, RefusalKind};
+use kernel::{Caller, CallerKind, Need, Purpose, Reach, Refusal, RefusalKind};
 
 use crate::failure::Failure;
 
@@ -151,6 +151,17 @@ enum Body {
 
 async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Arc<Caller>>().cloned();
+    // A signed link opens the embedded record and nothing beside it.
+    if caller.as_ref().is_some_and(|c| c.kind == CallerKind::Embedded)
+        && matches!(access, Access::Needs(_))
+        && !request.uri().path().starts_with("/embed/")
+    {
+        let refusal = Refusal::forbidden(
+            "access.embedded",
+            "没有权限：从医院工作站打开的健康档案不能转到平台的其他页面。如需使用，请用平台账号登录。",
+        );
+        return Failure(refusal.into()).into_response();
+    }
     match access {
         Access::Open(_) => {}
         Access::SignedIn(_) if caller.is_some() => {}

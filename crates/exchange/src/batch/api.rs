@@ -27,8 +27,9 @@ pub(super) fn routes(routes: Routes<Exchange>) -> Routes<Exchange> {
         .get("/api/v1/batches/{batch}/issues", LOOK, issues)
         .get("/api/v1/batches/{batch}/issues.csv", LOOK, export::issues_csv)
         .get("/api/v1/batches/{batch}/issues.xlsx", LOOK, export::issues_xlsx)
-        .get("/api/v1/batches/{batch}/repair.csv", LOOK, export::repair_csv)
-        .get("/api/v1/batches/{batch}/original", LOOK, export::original)
+        // Whole rows are clinical content: only for whoever sends them, not for those who watch quality.
+        .get("/api/v1/batches/{batch}/repair.csv", SEND, export::repair_csv)
+        .get("/api/v1/batches/{batch}/original", SEND, export::original)
 }
 
 #[derive(Debug, Deserialize, Default)]

@@ -242,12 +242,13 @@ async fn one(
     let kept = receipt::kept(exchange.db(), batch).await?;
     let samples = receipt::issues(exchange.db(), batch, None, 0, 20).await?;
     let title = format!("批次 {} · {}", found.id, dataset_name(&exchange, &found));
+    let sends = allowed.caller().may(Need::new(Line::Exchange, Act::Write));
     let body = html! {
         (page_head(&[("数据上传", "/batches")], &title, "", html! {
-            @if found.issue_count > 0 {
+            @if sends && found.issue_count > 0 {
                 a.btn.btn-primary href={ "/api/v1/batches/" (batch) "/repair.csv" } download { (icon("download")) " 下载待改正的行" }
             }
-            a.btn href={ "/api/v1/batches/" (batch) "/original" } download { (icon("file")) " 原始文件" }
+            @if sends { a.btn href={ "/api/v1/batches/" (batch) "/original" } download { (icon("file")) " 原始文件" } }
         }))
         (receipt_view(&exchange, &found, &rules, &kept))
         @if found.issue_count > 0 { (issue_table(&exchange, batch, found.issue_count, &samples)) }

@@ -1,0 +1,9 @@
+//! The whole platform: stories over HTTP as personas of a small city, who may do what, bad input, and bad days.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod city;
+mod rows;
+
+mod desk;
+mod permissions;
+mod uploads;
