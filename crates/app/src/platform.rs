@@ -64,6 +64,7 @@ pub fn migrations() -> Vec<Migration> {
         person::MIGRATIONS,
         exchange::MIGRATIONS,
         record::MIGRATIONS,
+        crate::commands::demo::MIGRATIONS,
     ]
     .concat()
 }
