@@ -33,6 +33,20 @@ impl Authenticator for Everybody {
 async fn main() {
     let city = city::city().await;
     city.seed_zhang().await;
+    // Enough of the years before, that the time line has a second page.
+    for n in 0..24 {
+        let (no, time) = (format!("B{n}"), format!("20{}-{:02}-07 08:30", 21 + n / 12, n % 12 + 1));
+        let cells = [
+            ("visit_no", no.as_str()),
+            ("visit_time", &time),
+            ("department_name", "心内科"),
+            ("doctor_name", "刘主任"),
+            ("diagnosis_code", "I10.x00x002"),
+            ("diagnosis_name", "高血压"),
+            ("chief_complaint", "复诊"),
+        ];
+        city.write("outpatient_visit", 1, 11, &cells).await;
+    }
     let menu = city.catalog.menu.clone();
     let site = Site {
         face: Face { platform: "全民健康信息平台".into(), place: "信阳市".into(), menu },

@@ -4,9 +4,12 @@
 mod ask;
 mod event;
 mod load;
+mod opened;
 mod overview;
 mod place;
 mod print;
+#[cfg(test)]
+mod samples;
 mod sections;
 mod trend;
 
@@ -104,7 +107,7 @@ async fn page(
             .open(&allowed, person, None, look, async |tx, card| browser.more(tx, card, &place).await)
             .await?;
         return Ok(match opened {
-            Opened::Shown(lines) => overview::lines(&place, &lines),
+            Opened::Shown(lines) => overview::lines(&lines),
             Opened::Ask(card) => browser.ask(&card, &place, ""),
         });
     }
@@ -141,8 +144,8 @@ async fn open_event(
         })
         .await?;
     Ok(match opened {
-        Opened::Shown(view) if frame.partial => event::in_place(&view),
-        Opened::Shown(view) => framed(&frame, &place, &view.title, event::page(&place, &view)),
+        Opened::Shown(view) if frame.partial => opened::in_place(&view),
+        Opened::Shown(view) => framed(&frame, &place, &view.title, opened::page(&place, &view)),
         Opened::Ask(card) => framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")),
     })
 }
@@ -169,7 +172,7 @@ async fn history(
         })
         .await?;
     Ok(match opened {
-        Opened::Shown(view) => framed(&frame, &place, "历史版本", event::versions(&place, &view)),
+        Opened::Shown(view) => framed(&frame, &place, "历史版本", opened::versions(&place, &view)),
         Opened::Ask(card) => framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")),
     })
 }

@@ -162,7 +162,7 @@ fn result(place: &Place, r: &ResultRow) -> Markup {
 }
 
 /// The lines, and the button that fetches the next ones in place.
-pub fn lines(_place: &Place, lines: &Lines) -> Markup {
+pub fn lines(lines: &Lines) -> Markup {
     let events: Vec<TimelineEvent> = lines.events.iter().map(event).collect();
     html! {
         (timeline(&events))
@@ -224,7 +224,7 @@ pub fn timeline_card(place: &Place, title: &str, shown: &Lines) -> Markup {
                     (empty("还没有记录", "各机构尚未上传这位居民的这类记录。", None))
                 }
             } @else {
-                (lines(place, shown))
+                (lines(shown))
             }
         },
     )
