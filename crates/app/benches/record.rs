@@ -143,7 +143,9 @@ async fn fill(pool: &PgPool, first: i64, people: i64) -> anyhow::Result<()> {
     for statement in statements {
         sqlx::query(statement).bind(people).bind(first as i32).execute(pool).await?;
     }
-    sqlx::raw_sql("vacuum analyze; checkpoint").execute(pool).await?;
+    for statement in ["vacuum analyze", "checkpoint"] {
+        sqlx::raw_sql(statement).execute(pool).await?;
+    }
     Ok(())
 }
 

@@ -142,6 +142,7 @@ impl Platform {
         }));
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
             .with_people(person.clone())
+            .with_panels(vec![exchange::quality::panel(&exchange)])
             .with_settings(identity::Settings { tls: false, base_url: settings.base_url.clone() });
         let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);

@@ -67,6 +67,15 @@ pub async fn serve(
             }
         })
     };
+    let directory = platform.directory.clone();
+    let following = tokio::spawn(async move {
+        loop {
+            if let Err(error) = directory.follow().await {
+                tracing::warn!(%error, "follow the registries");
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
     let inbox = exchange::folder::Inbox::new(args.inbox.as_deref().unwrap_or(&common.data.join("exchange")));
     inbox.prepare().await?;
     let watching = tokio::spawn(inbox.watch(exchange));
@@ -87,6 +96,7 @@ pub async fn serve(
     .await;
     stop.cancel();
     watching.abort();
+    following.abort();
     let _ = background.await;
     let _ = working.await;
     platform.close().await?;

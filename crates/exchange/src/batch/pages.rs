@@ -77,13 +77,11 @@ async fn list(State(exchange): State<Exchange>, allowed: Allowed, frame: Frame, 
     let mut found = receipt::list(exchange.db(), &reach, &filter, PER_PAGE + 1).await?;
     let more = found.len() as i64 > PER_PAGE;
     found.truncate(PER_PAGE as usize);
-    let datasets: Vec<(String, String)> = std::iter::once((String::new(), "全部数据集".to_owned()))
-        .chain(exchange.catalog().datasets.iter().map(|d| (d.code.clone(), d.name.clone())))
-        .collect();
-    let states: Vec<(String, String)> =
-        [("", "全部状态"), ("done", "完成"), ("processing", "处理中"), ("failed", "未读完")]
-            .map(|(v, n)| (v.to_owned(), n.to_owned()))
-            .to_vec();
+    let datasets: Vec<(String, String)> =
+        exchange.catalog().datasets.iter().map(|d| (d.code.clone(), d.name.clone())).collect();
+    let states: Vec<(String, String)> = [("done", "完成"), ("processing", "处理中"), ("failed", "未读完")]
+        .map(|(v, n)| (v.to_owned(), n.to_owned()))
+        .to_vec();
     let rows = found
         .iter()
         .map(|r| {
