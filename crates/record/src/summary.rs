@@ -275,3 +275,144 @@ pub fn alerts(
     }
     list
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const DIAGNOSIS: i16 = 3;
+    const VISIT: i16 = 2;
+    const MEDICINE: i16 = 5;
+
+    fn kinds() -> Kinds {
+        Kinds {
+            problems: vec![DIAGNOSIS],
+            visits: vec![VISIT],
+            medicines: vec![MEDICINE],
+            ..Kinds::default()
+        }
+    }
+
+    fn entry(dataset: i16, day: &str, disease: &str, title: &str) -> Entry {
+        Entry {
+            occurred_at: day.parse::<NaiveDate>().unwrap().and_hms_opt(8, 0, 0).unwrap(),
+            dataset,
+            fact_id: 1,
+            institution: InstitutionId::new(1),
+            timeline: dataset == VISIT,
+            abnormal: false,
+            department: String::new(),
+            disease: disease.to_owned(),
+            title: title.to_owned(),
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn diseases_that_stay() {
+        for (category, chronic) in [
+            ("I10", true),
+            ("E11", true),
+            ("J44", true),
+            ("C34", true),
+            ("I63", true),
+            ("N18", true),
+            ("J06", false),
+            ("K29", false),
+            ("S52", false),
+            ("O80", false),
+            ("", false),
+            ("高血压", false),
+            ("I1x", false),
+        ] {
+            assert_eq!(is_chronic(category), chronic, "{category}");
+        }
+    }
+
+    #[test]
+    fn problems_are_grouped_by_category_and_those_that_stay_come_first() {
+        let entries = [
+            entry(DIAGNOSIS, "2025-05-01", "J06.900", "急性上呼吸道感染"),
+            entry(VISIT, "2025-03-01", "I10.x00", "全科门诊 高血压"),
+            entry(DIAGNOSIS, "2025-03-01", "I10.x00x002", "高血压"),
+            entry(DIAGNOSIS, "2024-01-01", "I10.x05", "高血压3级"),
+            entry(VISIT, "2023-01-01", "Z00.000", "体检"),
+            entry(DIAGNOSIS, "2023-01-01", "不详", "腰痛"),
+            entry(MEDICINE, "2025-05-02", "E11", "二甲双胍"),
+        ];
+        let all: Vec<&Entry> = entries.iter().collect();
+        let found = problems(&all, &kinds(), &CodeTables::default());
+        let short: Vec<_> = found
+            .iter()
+            .map(|p| (p.category.as_str(), p.name.as_str(), p.days, p.first.to_string()))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("I10", "高血压", 2, "2024-01-01".to_owned()),
+                ("J06", "急性上呼吸道感染", 1, "2025-05-01".to_owned())
+            ]
+        );
+        assert!(problems(&[], &kinds(), &CodeTables::default()).is_empty());
+    }
+
+    #[test]
+    fn a_medicine_is_current_for_ninety_days_before_the_latest_event() {
+        let entries = [
+            entry(VISIT, "2025-05-01", "", ""),
+            entry(MEDICINE, "2025-02-01", "", "氨氯地平 5mg"),
+            entry(MEDICINE, "2025-01-30", "", "阿司匹林 100mg"),
+            entry(MEDICINE, "2024-11-01", "", "氨氯地平 5mg"),
+        ];
+        let all = medicines(&entries, &kinds());
+        assert_eq!((all.len(), all[0].count, all[0].first.to_string()), (2, 2, "2024-11-01".to_owned()));
+        let names: Vec<&str> = current(&all, &entries).iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(names, ["氨氯地平 5mg"]);
+        assert!(current(&all, &[]).is_empty());
+    }
+
+    #[test]
+    fn alerts_follow_problems_sex_and_time() {
+        let card = |sex: &str| PersonCard {
+            person_id: 1,
+            name: String::new(),
+            sex: sex.to_owned(),
+            birth_date: None,
+            citizen_id: None,
+            phone: String::new(),
+            address: String::new(),
+            region: kernel::RegionCode::NATION,
+            blood_abo: String::new(),
+            blood_rh: String::new(),
+            died_on: None,
+            identities: Vec::new(),
+        };
+        let today = "2025-05-15".parse().unwrap();
+        for (sex, category, last, expected) in [
+            ("2", "O24", "2025-03-01", "孕产期"),
+            ("2", "Z34", "2024-06-01", ""),
+            ("1", "O24", "2025-03-01", ""),
+            ("1", "I11", "2015-03-01", "高血压"),
+            ("2", "E11", "2015-03-01", "糖尿病"),
+            ("1", "F20", "2015-03-01", "严重精神障碍"),
+            ("1", "A16", "2025-01-01", "结核病"),
+            ("1", "A16", "2020-01-01", ""),
+            ("1", "J06", "2025-05-01", ""),
+        ] {
+            let problem = Problem {
+                category: category.to_owned(),
+                name: String::new(),
+                chronic: false,
+                first: last.parse().unwrap(),
+                last: last.parse().unwrap(),
+                days: 1,
+            };
+            let texts: Vec<String> =
+                alerts(&card(sex), &[problem], &[], &kinds(), today).into_iter().map(|a| a.text).collect();
+            assert_eq!(texts.join(""), expected, "{sex} {category} {last}");
+        }
+        let dead = PersonCard { died_on: "2024-01-01".parse().ok(), ..card("1") };
+        assert_eq!(alerts(&dead, &[], &[], &kinds(), today)[0].text, "已故 2024-01-01");
+    }
+}
