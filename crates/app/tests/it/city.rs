@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,6 +18,7 @@ use kernel::access::InstitutionId;
 use kernel::{Caller, RegionCode};
 use minkang::platform::{Platform, Settings, migrations, read_catalog};
 use serde_json::Value;
+use store::Db;
 use testkit::{TestClock, TestDb};
 use tower::ServiceExt;
 use web::serve::Site;
@@ -42,31 +44,50 @@ pub const STAFF: [(&str, &str, &str, Option<usize>, &str); 6] = [
 
 /// The city: everything in this process, requests go straight to the application.
 pub struct City {
-    pub db: TestDb,
+    pub db: Db,
     pub clock: Arc<TestClock>,
     pub platform: Platform,
     pub institutions: Vec<InstitutionId>,
     app: Router,
-    // Objects; goes away with the city.
+    /// The data folder; goes away with the city.
     pub folder: tempfile::TempDir,
+    _cloned: Option<TestDb>,
 }
 
-/// A city with its institutions and nobody in it.
+/// A city in a database cloned from a template, with its institutions and nobody in it.
 pub async fn city() -> City {
     let catalog = read_catalog(None).unwrap();
     let facts: Vec<String> =
         catalog.datasets.iter().map(|d| store::fact_schema::create_table(d, &d.table())).collect();
-    let db = TestDb::create(&migrations(), &facts).await;
+    let cloned = TestDb::create(&migrations(), &facts).await;
+    let url = cloned.url();
+    City { _cloned: Some(cloned), ..city_at(Some(url)).await }
+}
+
+/// A city in somebody's database, or in a local cluster of its own.
+pub async fn city_at(database_url: Option<String>) -> City {
     let folder = tempfile::tempdir().unwrap();
     let clock = testkit::clock();
-    let settings = Settings {
-        data: folder.path().to_owned(),
-        database_url: Some(db.url()),
+    let settings = settings(folder.path(), database_url);
+    let platform = Platform::open(&settings, clock.clone(), &|_: &str| {}).await.unwrap();
+    let institutions = register(&platform).await;
+    let site = Site::new(platform.identity.authenticator());
+    let app = web::serve::build_app(platform.routes(), site);
+    City { db: platform.db.clone(), clock, platform, institutions, app, folder, _cloned: None }
+}
+
+pub fn settings(data: &Path, database_url: Option<String>) -> Settings {
+    Settings {
+        data: data.to_owned(),
+        database_url,
         catalog_dir: None,
         connections: 12,
         base_url: "http://minkang.test".to_owned(),
-    };
-    let platform = Platform::open(&settings, clock.clone(), &|_: &str| {}).await.unwrap();
+    }
+}
+
+/// Registers [`INSTITUTIONS`].
+pub async fn register(platform: &Platform) -> Vec<InstitutionId> {
     let mut institutions = Vec::new();
     for [code, name, class, sender_class, region] in INSTITUTIONS {
         let new = NewInstitution {
@@ -79,9 +100,7 @@ pub async fn city() -> City {
         };
         institutions.push(platform.directory.register(new).await.unwrap());
     }
-    let site = Site::new(platform.identity.authenticator());
-    let app = web::serve::build_app(platform.routes(), site);
-    City { db, clock, platform, institutions, app, folder }
+    institutions
 }
 
 impl City {

@@ -3,7 +3,11 @@
 
 mod city;
 mod rows;
+mod server;
+mod sound;
 
+mod crash;
 mod desk;
+mod outage;
 mod permissions;
 mod uploads;

@@ -59,18 +59,28 @@ pub(super) struct Ending {
 }
 
 impl Intake {
-    /// Processes one batch unless it is finished already. An error leaves it where its last chunk ended.
+    /// Processes one batch unless it is finished already or another process works on it. An error leaves it where
+    /// its last chunk ended.
     pub(super) async fn process(&self, id: i64) -> Result<()> {
         let inner = &self.inner;
         let Some(_held) = inner.hold(id) else { return Ok(()) };
         let _turn = inner.processing.acquire().await.map_err(|e| Error::fault("wait for a turn", e))?;
+        let Some(claim) = Claim::take(&inner.parts.db, id).await? else { return Ok(()) };
+        let outcome = self.process_claimed(id).await;
+        if let Err(Error::Refused(refusal)) = &outcome
+            && refusal.kind == RefusalKind::Unavailable
+        {
+            inner.forgive(id).await;
+        }
+        claim.release().await;
+        outcome
+    }
+
+    async fn process_claimed(&self, id: i64) -> Result<()> {
+        let inner = &self.inner;
         let Some(batch) = inner.begin(id).await? else { return Ok(()) };
         store::crash::point("intake.begun");
-        let file = match inner.parts.objects.open(&batch.original).await {
-            Ok(file) => file,
-            // The folder may come back (an unmounted disk); the batch is not lost and not failed.
-            Err(error) => return Err(error),
-        };
+        let file = inner.parts.objects.open(&batch.original).await?;
         let Some(dataset) = batch.dataset.clone() else {
             return inner.process_bundles(batch, file).await;
         };
@@ -85,6 +95,39 @@ impl Intake {
         let written = inner.write_parcels(&batch, parcels).await;
         reading.await.map_err(|e| Error::fault("read a batch", e))?;
         written
+    }
+}
+
+/// A session lock on a batch, so that two processes on one database never work on the same one. The server lets go
+/// of it by itself when the process dies.
+struct Claim {
+    connection: sqlx::pool::PoolConnection<sqlx::Postgres>,
+    batch: i64,
+}
+
+/// Keeps the locks of batches apart from other advisory locks with one number.
+const CLAIMS: i64 = 0x6d6b_0000_0000_0000;
+
+impl Claim {
+    async fn take(db: &store::Db, batch: i64) -> Result<Option<Self>> {
+        let mut connection = db.pool().acquire().await.db("claim a batch")?;
+        let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+            .bind(CLAIMS | batch)
+            .fetch_one(&mut *connection)
+            .await
+            .db("claim a batch")?;
+        Ok(taken.then_some(Self { connection, batch }))
+    }
+
+    async fn release(mut self) {
+        let released = sqlx::query("select pg_advisory_unlock($1)")
+            .bind(CLAIMS | self.batch)
+            .execute(&mut *self.connection)
+            .await;
+        if released.is_err() {
+            // The connection is lost, and the lock with it; it must not go back to the pool.
+            drop(self.connection.detach());
+        }
     }
 }
 
@@ -121,6 +164,17 @@ impl Inner {
         Checking {
             tables: self.parts.terminology.tables(),
             received_at: kernel::clock::to_china(batch.reference.received_at),
+        }
+    }
+
+    // What is not the batch's fault (a database or disk that is away) does not count as an attempt.
+    async fn forgive(&self, id: i64) {
+        let forgiven = sqlx::query("update batch set attempts = greatest(attempts - 1, 0) where id = $1")
+            .bind(id)
+            .execute(self.parts.db.pool())
+            .await;
+        if let Err(error) = forgiven {
+            tracing::debug!(batch = id, %error, "attempt not forgiven");
         }
     }
 

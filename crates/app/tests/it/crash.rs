@@ -1,0 +1,181 @@
+//! The program dies at each step of intake, and 50 times at random during a load. After each restart every
+//! acknowledged row is there exactly once and everything written agrees with itself.
+
+use std::time::{Duration, Instant};
+
+use crate::city::counts;
+use crate::rows::{visit, visits};
+use crate::server::{Home, Server};
+use crate::sound::assert_sound;
+
+/// Every crash point of intake, and on which pass to die. Files of [`first`] have two chunks.
+const POINTS: [&str; 15] = [
+    "intake.kept",
+    "intake.accepted",
+    "intake.begun",
+    "intake.read",
+    "intake.read:2",
+    "intake.linked",
+    "intake.facts_written",
+    "intake.facts_written:2",
+    "intake.indexed",
+    "intake.chunk_written:2",
+    "intake.chunk_committed",
+    "intake.chunk_committed:2",
+    "intake.closing",
+    "intake.close_written",
+    "intake.closed",
+];
+
+/// Rows of a file that is sent while the program dies: more than one chunk.
+const ROWS: u32 = 4_500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_may_die_at_every_step_of_intake() {
+    let home = Home::make().await;
+    let mut stored = 0;
+    for (n, point) in POINTS.into_iter().enumerate() {
+        let began = Instant::now();
+        let first = n as u32 * ROWS;
+        // New rows, corrections of the round before, and two rows that are rejected.
+        let mut file = visits(first..first + ROWS, 300, 80);
+        let corrected = if n == 0 { 0 } else { 100 };
+        for old in 0..corrected {
+            file.push_str(&visit(first - ROWS + old, (first - ROWS + old) % 300, 99));
+            file.push('\n');
+        }
+        file.push_str(&visit(first, 0, 80).replace(&format!("V{first:07}"), ""));
+        file.push('\n');
+        file.push_str(&visit(first, 0, 80).replace("2025-05-", "2025-13-"));
+        file.push('\n');
+        let all = i64::from(ROWS + corrected + 2);
+        let expected = [all, i64::from(ROWS), 0, i64::from(corrected), 0, 2];
+
+        let mut server = home.start(&[("MINKANG_CRASH_AT", point)]).await;
+        let key = format!("round-{n}");
+        let answer = server.upload("wait=false", &key, file.as_bytes()).await;
+        server.until_dead().await;
+        drop(server);
+        let acknowledged = answer.is_ok_and(|reply| reply.status == 202);
+
+        let server = home.start(&[]).await;
+        home.settled().await;
+        let known: Option<i64> = sqlx::query_scalar("select id from batch where request_key = $1")
+            .bind(&key)
+            .fetch_optional(&home.database)
+            .await
+            .unwrap();
+        assert!(known.is_some() || !acknowledged, "{point}: acknowledged and forgotten");
+        assert_eq!(known.is_none(), point == "intake.kept", "{point}: accepted is accepted");
+        // The sender heard nothing, or a number: either way it asks again.
+        let reply = server.upload("", &key, file.as_bytes()).await.unwrap();
+        assert_eq!(reply.status, 200, "{point}: {}\n{}", reply.text(), home.log());
+        let receipt = reply.json();
+        assert_eq!(
+            (receipt["state"].as_str(), counts(&receipt)),
+            (Some("done"), expected),
+            "{point}: {receipt}"
+        );
+        assert!(known.is_none_or(|id| receipt["batch"] == id), "{point}");
+        stored += i64::from(ROWS);
+        assert_eq!(home.count("select count(*) from fact_outpatient_visit").await, stored, "{point}");
+        assert_sound(&home.database).await;
+        let again = server.upload("", &format!("{key} again"), file.as_bytes()).await.unwrap().json();
+        assert_eq!(counts(&again)[1..5], [0, i64::from(ROWS + corrected), 0, 0], "{point}: {again}");
+        assert_sound(&home.database).await;
+        server.stop().await;
+        eprintln!("{point}: {:.1} s", began.elapsed().as_secs_f64());
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// A file of the load.
+struct File {
+    key: String,
+    rows: u32,
+    text: String,
+    acknowledged: bool,
+}
+
+const KILLS: u32 = 50;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_kills_during_a_load_lose_nothing_and_double_nothing() {
+    let home = Home::make().await;
+    let mut dice = Dice(20_250_515);
+    let mut files: Vec<File> = Vec::new();
+    let mut next = 0;
+    let began = Instant::now();
+    for kill in 0..KILLS {
+        // One in five dies while it starts or recovers.
+        if kill % 5 == 4 {
+            let server = home.launch(&[]);
+            tokio::time::sleep(Duration::from_millis(dice.below(1_200))).await;
+            server.kill();
+            continue;
+        }
+        let server = home.start(&[]).await;
+        let moment = Duration::from_millis(dice.below(700));
+        let _ = tokio::time::timeout(moment, send_some(&server, &mut files, &mut next, &mut dice)).await;
+        server.kill();
+    }
+    let survived = files.iter().filter(|f| f.acknowledged).count();
+    eprintln!(
+        "{KILLS} kills, {} files sent, {survived} acknowledged, {:.0} s",
+        files.len(),
+        began.elapsed().as_secs_f64()
+    );
+    assert!(survived > 10, "the load is no load");
+
+    let server = home.start(&[]).await;
+    home.settled().await;
+    assert_eq!(home.count("select count(*) from batch where state <> 'done'").await, 0, "{}", home.log());
+    assert_sound(&home.database).await;
+    for file in &files {
+        let found: Option<(i64, i64)> =
+            sqlx::query_as("select rows_received, rows_rejected from batch where request_key = $1")
+                .bind(&file.key)
+                .fetch_optional(&home.database)
+                .await
+                .unwrap();
+        assert!(found.is_some() || !file.acknowledged, "{}: acknowledged and forgotten", file.key);
+        assert!(found.is_none_or(|f| f == (i64::from(file.rows), 0)), "{}: {found:?}", file.key);
+        // What was never acknowledged is sent again, as the sender would.
+        if found.is_none() {
+            assert_eq!(server.upload("", &file.key, file.text.as_bytes()).await.unwrap().status, 200);
+        }
+    }
+    assert_eq!(home.count("select count(*) from fact_outpatient_visit").await, i64::from(next));
+    assert_eq!(home.count("select count(*) from fact_outpatient_visit where version <> 1").await, 0);
+    assert_sound(&home.database).await;
+    server.stop().await;
+}
+
+// Sends files until the time is up; the last one is often cut off on its way.
+async fn send_some(server: &Server, files: &mut Vec<File>, next: &mut u32, dice: &mut Dice) {
+    loop {
+        let rows = 20 + dice.below(1_500) as u32;
+        let text = visits(*next..*next + rows, 400, 80);
+        *next += rows;
+        let at = files.len();
+        files.push(File { key: format!("file-{at}"), rows, text, acknowledged: false });
+        let query = if dice.below(3) == 0 { "" } else { "wait=false" };
+        let sent = server.upload(query, &files[at].key, files[at].text.as_bytes()).await;
+        match sent {
+            Ok(reply) if reply.status == 429 => tokio::time::sleep(Duration::from_millis(50)).await,
+            Ok(reply) => files[at].acknowledged = matches!(reply.status, 200 | 202),
+            Err(_) => return,
+        }
+    }
+}
