@@ -33,8 +33,8 @@ pub enum Mistake {
 }
 
 /// How often a row has a mistake, for an institution of usual care: chances in one (for [`Mistake::LateFile`] of a
-/// file). A mistake that a data set has no place for is not made.
-pub const RATES: [(Mistake, f64); 10] = [
+/// file). [`Mistake::Correction`] follows from others: see [`CORRECTED`]. A mistake that a data set has no place for is not made.
+pub const RATES: [(Mistake, f64); 9] = [
     (Mistake::MissingField, 0.020),
     (Mistake::WrongCode, 0.005),
     (Mistake::SwappedDates, 0.002),
@@ -42,10 +42,12 @@ pub const RATES: [(Mistake, f64); 10] = [
     (Mistake::WrongCheckDigit, 0.004),
     (Mistake::FutureDate, 0.0004),
     (Mistake::Duplicate, 0.003),
-    (Mistake::Correction, 0.003),
     (Mistake::Withdrawal, 0.0008),
     (Mistake::LateFile, 0.03),
 ];
+
+/// Share of the rows with a mistake that are sent again without it.
+pub const CORRECTED: f64 = 0.12;
 
 /// The usual rate of a mistake.
 #[must_use]

@@ -9,7 +9,7 @@ use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::mistakes::{Mistake, rate, spoil};
+use crate::mistakes::{CORRECTED, Mistake, rate, spoil};
 use crate::places::{City, Headings, Institution};
 use crate::random::Random;
 use crate::sheet::{Row, Sheet, Sheets};
@@ -216,7 +216,7 @@ impl<'a> Output<'a> {
                 row.set_cell(revision, 2);
                 self.add(&row, institution, later)?;
                 self.count(Mistake::Withdrawal);
-            } else if spoilt.is_some_and(|m| m != Mistake::FutureDate) && self.dice.chance(0.12) {
+            } else if spoilt.is_some_and(|m| m != Mistake::FutureDate) && self.dice.chance(CORRECTED) {
                 // Somebody noticed the mistake.
                 let mut right = right;
                 right.set_cell(revision, 1);

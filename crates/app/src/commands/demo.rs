@@ -138,7 +138,14 @@ pub async fn run(common: &Common, args: DemoArgs) -> Result<()> {
     if common.place.is_empty() {
         common.place = format!("{}（演示）", city.name);
     }
-    serve(platform, &common, &ServeArgs { listen: args.listen, inbox: None }, began).await
+    let args = ServeArgs {
+        listen: args.listen,
+        base_url: None,
+        trusted_proxies: Vec::new(),
+        embed_ancestors: Vec::new(),
+        inbox: None,
+    };
+    serve(platform, &common, &args, began).await
 }
 
 /// The city of a plan, in the divisions that the program ships.
@@ -364,6 +371,8 @@ async fn send(
     let mut told = Instant::now();
 
     let stop = CancellationToken::new();
+    // Ctrl-C drops this work: the jobs stop with it.
+    let _stopping = stop.clone().drop_guard();
     let working = tokio::spawn({
         let (jobs, stop) = (platform.jobs.clone(), stop.clone());
         async move { jobs.run(1, async move { stop.cancelled().await }).await }
@@ -485,4 +494,58 @@ fn introduce(city: &City, common: &Common, args: &DemoArgs) {
         eprintln!("注意：演示账号的口令是公开的，而平台正在本机以外可以访问的地址上监听。");
     }
     println!();
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn args(prefix: &str) -> DemoArgs {
+        DemoArgs {
+            people: 200,
+            years: 1,
+            seed: 1,
+            prefix: prefix.to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            no_serve: true,
+            files_only: None,
+        }
+    }
+
+    #[test]
+    fn only_cities_and_counties_can_be_asked_for() {
+        for (prefix, good) in
+            [("4115", true), ("411503", true), ("41", false), ("信阳", false), ("411503001", false)]
+        {
+            assert_eq!(args(prefix).plan().is_ok(), good, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn the_accounts_keep_the_password_policy_and_have_roles_of_the_catalogue() {
+        let list = [
+            ("410000", "河南省"),
+            ("411500", "信阳市"),
+            ("411503", "平桥区"),
+            ("411503001", "试甲镇"),
+            ("411503001200", "演甲村委会"),
+        ];
+        let divisions: Vec<demo::Division> = list
+            .into_iter()
+            .map(|(code, name)| demo::Division {
+                code: RegionCode::parse(code).unwrap(),
+                name: name.to_owned(),
+            })
+            .collect();
+        let city = demo::lay_out(&args("4115").plan().unwrap(), &divisions).unwrap();
+        let catalog = catalog::shipped().unwrap();
+        for role in roles(&city) {
+            identity::password::check(PASSWORD, role.login, role.name).unwrap();
+            let template = catalog.roles.iter().find(|r| r.code == role.role).unwrap();
+            let own = template.grants.iter().any(|g| g.span == catalog::RoleSpan::Institution);
+            assert!(!own || role.institution.is_some(), "{}", role.login);
+        }
+    }
 }
