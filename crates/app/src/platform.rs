@@ -8,6 +8,7 @@ use catalog::Catalog;
 use directory::Directory;
 use exchange::Exchange;
 use exchange::intake::{Intake, Parts};
+use futures::future::BoxFuture;
 use identity::Identity;
 use kernel::Clock;
 use person::MasterIndex;
@@ -83,7 +84,15 @@ pub fn read_catalog(dir: Option<&Path>) -> Result<Catalog> {
 
 impl Platform {
     /// Starts the local cluster unless a database is given, brings the schema up to date and wires the contexts.
-    pub async fn open(
+    pub fn open<'a>(
+        settings: &'a Settings,
+        clock: Arc<dyn Clock>,
+        progress: &'a store::cluster::Progress,
+    ) -> BoxFuture<'a, Result<Self>> {
+        Box::pin(Self::start(settings, clock, progress))
+    }
+
+    async fn start(
         settings: &Settings,
         clock: Arc<dyn Clock>,
         progress: &store::cluster::Progress,
@@ -143,7 +152,10 @@ impl Platform {
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
             .with_people(person.clone())
             .with_panels(vec![exchange::quality::panel(&exchange)])
-            .with_settings(identity::Settings { tls: false, base_url: settings.base_url.clone() });
+            .with_settings(identity::Settings {
+                tls: settings.base_url.starts_with("https://"),
+                base_url: settings.base_url.clone(),
+            });
         let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);
         Ok(Self { db, catalog, directory, identity, exchange, record, person, jobs, clock, cluster: None })

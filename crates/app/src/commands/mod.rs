@@ -9,12 +9,90 @@ pub mod import;
 pub mod registry;
 pub mod serve;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::{Parser, Subcommand};
+use futures::future::BoxFuture;
 use kernel::SystemClock;
 
 use crate::Common;
 use crate::platform::{Platform, Settings};
+
+/// 民康：全民健康信息平台
+#[derive(Debug, Parser)]
+#[command(name = "minkang", version, about = "民康：全民健康信息平台")]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// 启动平台
+    Serve(serve::ServeArgs),
+    /// 建立演示城市并启动平台
+    Demo(demo::DemoArgs),
+    /// 从文件导入一个数据集（与接口上传走同一流程）
+    Import(import::ImportArgs),
+    /// 目录定义
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
+    /// 代码表
+    #[command(subcommand)]
+    Codes(codes::CodesCommand),
+    /// 机构的接入客户端
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// 账号
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// 机构与行政区划
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
+}
+
+/// The whole program: reads the command line, runs the command, tells what went wrong.
+///
+/// Boxed, like every future that crosses a crate: otherwise each program that awaits it compiles it again.
+pub fn main() -> BoxFuture<'static, ExitCode> {
+    Box::pin(async {
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn,minkang=info"));
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .init();
+        match run(Cli::parse()).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                // A refusal is for the user: its sentence, not its chain of causes.
+                match error.downcast_ref::<kernel::Error>() {
+                    Some(kernel::Error::Refused(refusal)) => eprintln!("出错：{}", refusal.message),
+                    _ => eprintln!("出错：{error:#}"),
+                }
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let common = cli.common;
+    match cli.command {
+        Command::Serve(args) => serve::run(&common, args).await,
+        Command::Demo(args) => demo::run(&common, args).await,
+        Command::Import(args) => import::run(&common, args).await,
+        Command::Catalog(command) => catalog::run(&common, command),
+        Command::Codes(command) => codes::run(&common, command).await,
+        Command::Client(command) => client::run(&common, command).await,
+        Command::Account(command) => account::run(&common, command).await,
+        Command::Registry(command) => registry::run(&common, command).await,
+    }
+}
 
 /// Opens the platform for a command and closes it afterwards, whatever happened.
 pub async fn with_platform(

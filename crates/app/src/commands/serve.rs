@@ -1,6 +1,6 @@
 //! `minkang serve`: the platform as a service, until Ctrl-C or a termination signal.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -17,6 +17,15 @@ pub struct ServeArgs {
     /// 监听地址
     #[arg(long, env = "MINKANG_LISTEN", default_value = "127.0.0.1:8686")]
     pub listen: SocketAddr,
+    /// 用户访问平台的地址（在反向代理之后时），例如 https://health.example.cn；以 https 开头时 cookie 只经 TLS 发送
+    #[arg(long, env = "MINKANG_BASE_URL")]
+    pub base_url: Option<String>,
+    /// 可信反向代理的 IP 地址，可多次给出；只采信它们转发的客户端地址
+    #[arg(long = "trusted-proxy", env = "MINKANG_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpAddr>,
+    /// 允许在框架中嵌入健康档案的医院系统地址，例如 https://his.example.org，可多次给出
+    #[arg(long = "embed-ancestor", env = "MINKANG_EMBED_ANCESTORS", value_delimiter = ',')]
+    pub embed_ancestors: Vec<String>,
     /// 前置目录（放入文件即自动上传）；缺省为数据目录下的 exchange
     #[arg(long)]
     pub inbox: Option<std::path::PathBuf>,
@@ -25,7 +34,8 @@ pub struct ServeArgs {
 /// Runs the command.
 pub async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<()> {
     let began = Instant::now();
-    let platform = open(common, &format!("http://{}", args.listen)).await?;
+    let base_url = args.base_url.clone().unwrap_or_else(|| format!("http://{}", args.listen));
+    let platform = open(common, &base_url).await?;
     serve(platform, common, &args, began).await
 }
 
@@ -46,6 +56,8 @@ pub async fn serve(
             menu: platform.catalog.menu.clone(),
             ..web::frame::Face::default()
         },
+        embed_ancestors: args.embed_ancestors.clone(),
+        trusted_proxies: args.trusted_proxies.clone(),
         ..web::serve::Site::new(platform.identity.authenticator())
     };
     let app = web::serve::build_app(platform.routes(), site);

@@ -80,9 +80,11 @@ async fn the_program_may_die_at_every_step_of_intake() {
         stored += i64::from(ROWS);
         assert_eq!(home.count("select count(*) from fact_outpatient_visit").await, stored, "{point}");
         assert_sound(&home.database).await;
-        let again = server.upload("", &format!("{key} again"), file.as_bytes()).await.unwrap().json();
-        assert_eq!(counts(&again)[1..5], [0, i64::from(ROWS + corrected), 0, 0], "{point}: {again}");
-        assert_sound(&home.database).await;
+        if n % 5 == 1 {
+            let again = server.upload("", &format!("{key} again"), file.as_bytes()).await.unwrap().json();
+            assert_eq!(counts(&again)[1..5], [0, i64::from(ROWS + corrected), 0, 0], "{point}: {again}");
+            assert_sound(&home.database).await;
+        }
         server.stop().await;
         eprintln!("{point}: {:.1} s", began.elapsed().as_secs_f64());
     }
@@ -128,6 +130,10 @@ async fn fifty_kills_during_a_load_lose_nothing_and_double_nothing() {
         let server = home.start(&[]).await;
         let moment = Duration::from_millis(dice.below(700));
         let _ = tokio::time::timeout(moment, send_some(&server, &mut files, &mut next, &mut dice)).await;
+        // One in six takes the database server with it, as a power cut does.
+        if kill % 6 == 3 {
+            home.kill_database();
+        }
         server.kill();
     }
     let survived = files.iter().filter(|f| f.acknowledged).count();

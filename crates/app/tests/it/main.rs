@@ -6,6 +6,7 @@ mod rows;
 mod server;
 mod sound;
 
+mod bad_input;
 mod crash;
 mod desk;
 mod outage;

@@ -73,6 +73,14 @@ impl Home {
         server
     }
 
+    /// SIGKILL for the database server.
+    pub fn kill_database(&self) {
+        let file = self.folder.path().join("postgres/pgdata/postmaster.pid");
+        let pid: i32 = std::fs::read_to_string(file).unwrap().lines().next().unwrap().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
     /// The last words of the program.
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.folder.path().join("program.log")).unwrap_or_default();

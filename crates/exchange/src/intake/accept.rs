@@ -1,5 +1,6 @@
 //! Accepting a batch: its original bytes and its row in `batch` are made safe before anything else happens.
 
+use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{Purpose, Reach, Refusal, Result};
 use store::{AuditEntry, DbDoing};
@@ -68,11 +69,30 @@ pub struct Accepted {
 impl Intake {
     /// Keeps the original and registers the batch. When this returns, the batch will be carried to its end even
     /// if the program is killed at once.
-    pub async fn accept(
+    pub fn accept<'a>(
+        &'a self,
+        reach: &'a Reach,
+        submission: Submission,
+        body: impl AsyncRead + Send + Unpin + 'a,
+    ) -> BoxFuture<'a, Result<Accepted>> {
+        self.accept_boxed(reach, submission, Box::new(body))
+    }
+
+    // Not generic, so that it is compiled here and not again in every crate that uploads something.
+    fn accept_boxed<'a>(
+        &'a self,
+        reach: &'a Reach,
+        submission: Submission,
+        body: Box<dyn AsyncRead + Send + Unpin + 'a>,
+    ) -> BoxFuture<'a, Result<Accepted>> {
+        Box::pin(self.keep(reach, submission, body))
+    }
+
+    async fn keep(
         &self,
         reach: &Reach,
         submission: Submission,
-        body: impl AsyncRead + Send + Unpin,
+        body: Box<dyn AsyncRead + Send + Unpin + '_>,
     ) -> Result<Accepted> {
         let parts = &self.inner.parts;
         let institution = self.institution(submission.institution)?;

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use catalog::Catalog;
 use contracts::{Institutions, Linker, RecordIndex, Terminology};
+use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{Clock, Error, Refusal, RefusalKind, Result};
 use store::facts::Facts;
@@ -126,19 +127,21 @@ impl Intake {
 
     /// Carries an accepted batch to the end and returns when its receipt is final. The work goes on if the
     /// caller stops waiting.
-    pub async fn finish(&self, accepted: Accepted) -> Result<i64> {
-        let id = accepted.batch;
-        if accepted.repeated {
-            return Ok(id);
-        }
+    pub fn finish(&self, accepted: Accepted) -> BoxFuture<'static, Result<i64>> {
         let this = self.clone();
-        tokio::spawn(async move {
-            let _place = accepted.place;
-            this.process(id).await
+        Box::pin(async move {
+            let id = accepted.batch;
+            if accepted.repeated {
+                return Ok(id);
+            }
+            tokio::spawn(async move {
+                let _place = accepted.place;
+                this.process(id).await
+            })
+            .await
+            .map_err(|e| Error::fault("process a batch", e))??;
+            Ok(id)
         })
-        .await
-        .map_err(|e| Error::fault("process a batch", e))??;
-        Ok(id)
     }
 
     /// Carries an accepted batch to the end in the background.
@@ -157,7 +160,11 @@ impl Intake {
 
     /// Goes on with every batch that was accepted but not finished, oldest first; how many. Called at start and
     /// after the database or the object store came back.
-    pub async fn resume(&self) -> Result<usize> {
+    pub fn resume(&self) -> BoxFuture<'_, Result<usize>> {
+        Box::pin(self.resume_all())
+    }
+
+    async fn resume_all(&self) -> Result<usize> {
         let ids: Vec<i64> =
             sqlx::query_scalar("select id from batch where state in ('accepted', 'processing') order by id")
                 .fetch_all(self.inner.parts.db.pool())
