@@ -115,6 +115,7 @@ pub fn shown(dataset: &Dataset, fact: &Fact, tables: &CodeTables) -> Vec<Shown> 
         }
         let mut text = text(dataset, fact, *field, tables);
         if let Some(code) = code_beside(dataset, *field, &listed)
+            && dataset.fields[code].sensitivity != Sensitivity::Restricted
             && let Some(code) = fact.values[code].text()
         {
             text = format!("{text}（{code}）");
@@ -143,4 +144,41 @@ pub fn columns(dataset: &Dataset, facts: &[Fact]) -> Vec<usize> {
         .filter(|field| !is_unit(dataset, *field, |n| listed.contains(&n) && has(n)))
         .filter(|field| named(dataset, *field).is_none_or(|n| !(listed.contains(&n) && has(n))))
         .collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use catalog::Value;
+
+    #[test]
+    fn nothing_restricted_is_shown_not_even_as_the_code_beside_a_name() {
+        let catalog = catalog::shipped().unwrap();
+        let mut hidden = 0;
+        for dataset in &catalog.datasets {
+            let values = dataset
+                .fields
+                .iter()
+                .map(|field| {
+                    let word = if field.sensitivity == Sensitivity::Restricted { "SECRET" } else { "plain" };
+                    Value::Text(word.into())
+                })
+                .collect();
+            let fact = Fact {
+                id: 1,
+                identity_id: Some(1),
+                batch_id: 1,
+                occurred_at: chrono::NaiveDateTime::default(),
+                institution: kernel::Id::new(1),
+                version: 1,
+                values,
+            };
+            for field in shown(dataset, &fact, &catalog.tables) {
+                assert!(!field.text.contains("SECRET"), "{} {}", dataset.code, field.title);
+                hidden += usize::from(field.restricted && field.text == RESTRICTED);
+            }
+        }
+        assert!(hidden > 5, "the definitions have restricted fields");
+    }
 }
