@@ -238,10 +238,11 @@ async fn store(
 
     let inserted: HashMap<String, i64> =
         events::insert(tx, institution, now, &new).await?.into_iter().map(|(id, no)| (no, id)).collect();
+    // Before the persons without records go: a record that exists may have moved to one of those made here.
+    events::update(tx, institution, now, &old).await?;
     if inserted.len() < new.len() {
         places::drop_empty(tx, &made).await?;
     }
-    events::update(tx, institution, now, &old).await?;
 
     let mut entries = Vec::with_capacity(items.len());
     let mut touched = BTreeSet::new();
