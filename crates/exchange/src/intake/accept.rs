@@ -110,9 +110,13 @@ impl Intake {
                 )
             })?),
         };
-        if let Some(id) = self.earlier(&submission).await? {
+        let number = dataset.map(|d| d.number);
+        if let Some(id) = self.earlier(&submission, number).await? {
             return Ok(Accepted { batch: id, repeated: true, place: None });
         }
+        // Out of an address it may hold what no database text can, and be of any length.
+        let file_name: String =
+            submission.file_name.chars().filter(|c| !c.is_control()).take(200).collect();
         let place = self.place()?;
         let original = parts.objects.put_stream(body).await?;
         store::crash::point("intake.kept");
@@ -129,9 +133,9 @@ impl Intake {
                      returning id",
                 )
                 .bind(institution.id.get() as i32)
-                .bind(dataset.map(|d| d.number))
+                .bind(number)
                 .bind(submission.door.code())
-                .bind(&submission.file_name)
+                .bind(&file_name)
                 .bind(&submission.request_key)
                 .bind(&original.digest)
                 .bind(original.bytes as i64)
@@ -147,8 +151,8 @@ impl Intake {
                         object_kind: "batch",
                         object_id: Some(id),
                         object_label: match dataset {
-                            Some(d) => format!("{} {}", d.name, submission.file_name),
-                            None => format!("FHIR {}", submission.file_name),
+                            Some(d) => format!("{} {file_name}", d.name),
+                            None => format!("FHIR {file_name}"),
                         },
                         ..AuditEntry::default()
                     };
@@ -161,20 +165,30 @@ impl Intake {
         match batch {
             Some(id) => Ok(Accepted { batch: id, repeated: false, place: Some(place) }),
             // The same request came twice at the same instant; the other one carries it.
-            None => match self.earlier(&submission).await? {
+            None => match self.earlier(&submission, number).await? {
                 Some(id) => Ok(Accepted { batch: id, repeated: true, place: None }),
                 None => Err(Refusal::conflict("batch.key", "同一请求标识正在处理，请稍后查询。").into()),
             },
         }
     }
 
-    async fn earlier(&self, submission: &Submission) -> Result<Option<i64>> {
+    // A key that was used for another data set would answer with a receipt of other rows: these would be lost.
+    async fn earlier(&self, submission: &Submission, dataset: Option<i16>) -> Result<Option<i64>> {
         let Some(key) = &submission.request_key else { return Ok(None) };
-        sqlx::query_scalar("select id from batch where institution_id = $1 and request_key = $2")
-            .bind(submission.institution.get() as i32)
-            .bind(key)
-            .fetch_optional(self.inner.parts.db.pool())
-            .await
-            .db("look for an earlier request")
+        let found: Option<(i64, Option<i16>)> =
+            sqlx::query_as("select id, dataset from batch where institution_id = $1 and request_key = $2")
+                .bind(submission.institution.get() as i32)
+                .bind(key)
+                .fetch_optional(self.inner.parts.db.pool())
+                .await
+                .db("look for an earlier request")?;
+        match found {
+            Some((id, earlier)) if earlier != dataset => Err(Refusal::conflict(
+                "batch.key_used",
+                format!("请求标识“{key}”已用于另一数据集的批次 {id}，本次数据没有接收。请换一个 Idempotency-Key 重新发送。"),
+            )
+            .into()),
+            found => Ok(found.map(|(id, _)| id)),
+        }
     }
 }
