@@ -61,6 +61,12 @@ async fn take(
         let outcome = outcome("error", "structure", receipt.failure.as_deref().unwrap_or_default());
         return Ok((StatusCode::BAD_REQUEST, number, Json(outcome)).into_response());
     }
+    if !receipt.is_final() {
+        // A repeated request whose first one is still at work: nothing may be called stored yet.
+        let text = format!("批次 {id} 已接收，正在处理；稍后用同一请求再查，或查看批次回执。");
+        let outcome = outcome("information", "incomplete", &text);
+        return Ok((StatusCode::ACCEPTED, number, Json(outcome)).into_response());
+    }
     let answer = answer(&exchange, &receipt).await?;
     Ok((StatusCode::OK, number, Json(answer)).into_response())
 }
@@ -100,10 +106,7 @@ async fn answer(exchange: &Exchange, receipt: &Receipt) -> Result<Value> {
                     "outcome": outcome("information", "not-supported", &text) } });
             }
         }
-        for issue in batch::issues(exchange.db(), receipt.id, None, 0, LISTED).await? {
-            if !issue.rejected {
-                continue;
-            }
+        for issue in batch::rejections(exchange.db(), receipt.id).await? {
             let why = batch::explain(exchange.catalog(), &issue);
             let text = format!("{}：{}。{}", why.title, why.message, why.hint);
             if let Some(entry) = usize::try_from(issue.row_no - 1).ok().and_then(|p| entries.get_mut(p)) {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio_util::io::StreamReader;
 use web::{Access, Allowed, Reply, Routes};
 
-use super::{export, receipt};
+use super::{export, receipt, shown};
 use crate::Exchange;
 use crate::intake::{Door, Submission};
 
@@ -77,7 +77,12 @@ async fn upload(
     exchange.intake.finish(accepted).await?;
     let found = receipt::read(exchange.db(), &reach, id).await?;
     // A file that could not be read to its end is the sender's to mend; the receipt says how.
-    let status = if found.state == "failed" { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = match found.state.as_str() {
+        "failed" => StatusCode::UNPROCESSABLE_ENTITY,
+        "done" => StatusCode::OK,
+        // A repeated request whose first one is still at work.
+        _ => StatusCode::ACCEPTED,
+    };
     Ok((status, Json(whole(&exchange, &found).await?)).into_response())
 }
 
@@ -178,7 +183,7 @@ async fn issues(
 ) -> Reply<Response> {
     let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
     let (offset, limit) = (query.offset.unwrap_or(0).max(0), query.limit.unwrap_or(200).clamp(1, 5_000));
-    let rows = receipt::issues(exchange.db(), batch, None, offset, limit).await?;
+    let rows = shown::issues(&exchange, &allowed, &found, offset, limit).await?;
     let explained: Vec<_> = rows.iter().map(|r| receipt::explain(exchange.catalog(), r)).collect();
     let answer = serde_json::json!({ "batch": batch, "total": found.issue_count, "offset": offset, "issues": explained });
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())

@@ -12,6 +12,7 @@ use rust_xlsxwriter::{Workbook, Worksheet};
 use web::{Allowed, Reply};
 
 use super::receipt::{self, Explained};
+use super::shown;
 use crate::Exchange;
 use crate::read::{neutralise, rows_by_number};
 
@@ -35,8 +36,8 @@ fn cells(issue: &Explained) -> [String; 8] {
 
 async fn explained(exchange: &Exchange, allowed: &Allowed, batch: i64) -> Result<Vec<Explained>> {
     let reach = allowed.reach(Purpose::of("quality"))?;
-    receipt::read(exchange.db(), &reach, batch).await?;
-    let rows = receipt::issues(exchange.db(), batch, None, 0, MOST_ISSUES).await?;
+    let found = receipt::read(exchange.db(), &reach, batch).await?;
+    let rows = shown::issues(exchange, allowed, &found, 0, MOST_ISSUES).await?;
     Ok(rows.iter().map(|r| receipt::explain(exchange.catalog(), r)).collect())
 }
 
@@ -84,6 +85,7 @@ pub(super) async fn repair_csv(
     let reach = allowed.reach(Purpose::of("quality"))?;
     let found = receipt::read(exchange.db(), &reach, batch).await?;
     let issues = explained(&exchange, &allowed, batch).await?;
+    shown::taken(&exchange, &allowed, &found, "batch.repair").await?;
     let file = exchange.intake.parts().objects.open(&found.original_digest).await?;
     let bytes = tokio::task::spawn_blocking(move || -> Result<Vec<u8>> {
         let mut numbers: Vec<u64> = issues.iter().filter_map(|i| u64::try_from(i.row).ok()).collect();
@@ -120,6 +122,7 @@ pub(super) async fn original(
 ) -> Reply<Response> {
     let reach = allowed.reach(Purpose::of("quality"))?;
     let found = receipt::read(exchange.db(), &reach, batch).await?;
+    shown::taken(&exchange, &allowed, &found, "batch.original").await?;
     let file = exchange.intake.parts().objects.open(&found.original_digest).await?;
     let stream = tokio_util::io::ReaderStream::new(tokio::fs::File::from_std(file));
     Ok(attachment(&format!("batch-{batch}"), "application/octet-stream", Body::from_stream(stream)))

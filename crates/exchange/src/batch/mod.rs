@@ -7,10 +7,11 @@ mod api;
 mod export;
 mod pages;
 mod receipt;
+mod shown;
 
 pub(crate) use api::{request_key, sender};
 pub use receipt::{Receipt, RuleCount};
-pub(crate) use receipt::{explain, issues, json, kept, read, rules};
+pub(crate) use receipt::{explain, json, kept, read, rejections, rules};
 
 use web::Routes;
 

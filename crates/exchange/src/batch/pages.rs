@@ -16,6 +16,7 @@ use web::{Access, Allowed, Frame, Reply, Routes};
 
 use super::api;
 use super::receipt::{self, Receipt, RuleCount};
+use super::shown;
 use crate::Exchange;
 use crate::intake::{Door, Submission};
 
@@ -238,7 +239,10 @@ async fn one(
     let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
     let rules = receipt::rules(exchange.db(), batch).await?;
     let kept = receipt::kept(exchange.db(), batch).await?;
-    let samples = receipt::issues(exchange.db(), batch, None, 0, 20).await?;
+    let samples = match found.issue_count {
+        0 => Vec::new(),
+        _ => shown::issues(&exchange, &allowed, &found, 0, 20).await?,
+    };
     let title = format!("批次 {} · {}", found.id, dataset_name(&exchange, &found));
     let sends = allowed.caller().may(Need::new(Line::Exchange, Act::Write));
     let body = html! {
@@ -380,7 +384,8 @@ async fn issues(
 ) -> Reply<Markup> {
     let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
     let page = here.get("page").and_then(|p| p.parse::<i64>().ok()).unwrap_or(1).max(1);
-    let rows = receipt::issues(exchange.db(), batch, None, (page - 1) * PER_PAGE, PER_PAGE).await?;
+    let offset = page.saturating_sub(1).saturating_mul(PER_PAGE);
+    let rows = shown::issues(&exchange, &allowed, &found, offset, PER_PAGE).await?;
     let crumb = format!("/batches/{batch}");
     let name = format!("批次 {batch}");
     let state = Paging::Numbered {

@@ -6,7 +6,7 @@ use kernel::access::InstitutionId;
 use kernel::{Reach, Refusal, Result};
 use serde::Serialize;
 use sqlx::FromRow;
-use store::{Db, DbDoing};
+use store::{Db, DbDoing, Tx};
 
 /// A receipt (回执): what became of a batch.
 #[derive(Debug, Clone, FromRow)]
@@ -220,27 +220,30 @@ pub async fn rules(db: &Db, batch: i64) -> Result<Vec<RuleCount>> {
     .db("read the rules of a batch")
 }
 
-/// Issues of a batch in the order of its rows, after a row number and position.
-pub async fn issues(
-    db: &Db,
-    batch: i64,
-    rule: Option<(i16, i16)>,
-    offset: i64,
-    limit: i64,
-) -> Result<Vec<IssueRow>> {
+/// Issues of a batch in the order of its rows, from a position. For people: see [`super::shown::issues`].
+pub async fn issues_in(tx: &mut Tx<'_>, batch: i64, offset: i64, limit: i64) -> Result<Vec<IssueRow>> {
     sqlx::query_as(
         "select dataset, row_no, rule, field, rejected, value from batch_issue
-         where batch_id = $1 and ($2::smallint is null or (dataset = $2 and rule = $3))
-         order by row_no, dataset, rule, field limit $4 offset $5",
+         where batch_id = $1 order by row_no, dataset, rule, field limit $2 offset $3",
     )
     .bind(batch)
-    .bind(rule.map(|r| r.0))
-    .bind(rule.map(|r| r.1))
     .bind(limit)
     .bind(offset)
-    .fetch_all(db.pool())
+    .fetch_all(&mut **tx)
     .await
     .db("read the issues of a batch")
+}
+
+/// Why rows of a batch were rejected, in the order of the rows.
+pub async fn rejections(db: &Db, batch: i64) -> Result<Vec<IssueRow>> {
+    sqlx::query_as(
+        "select dataset, row_no, rule, field, rejected, value from batch_issue
+         where batch_id = $1 and rejected order by row_no, dataset, rule, field",
+    )
+    .bind(batch)
+    .fetch_all(db.pool())
+    .await
+    .db("read the rejections of a batch")
 }
 
 /// How many resources of a FHIR batch were kept but not mapped, by kind.
