@@ -171,7 +171,8 @@ impl<'x> Scene<'x, '_> {
     /// Whether the institution knows the citizen number: not of the newborn, nor of some others.
     fn credential(&self, institution: usize, at: NaiveDateTime) -> Option<&'x str> {
         let person: &'x Person = self.person;
-        if (at.date() - person.birth).num_days() < 60 {
+        // Those born before the city's time had their numbers when the history was sent.
+        if person.birth >= self.plan.first_day() && (at.date() - person.birth).num_days() < 60 {
             return None;
         }
         let mut dice = Random::of(self.plan.seed, &[0xc4ed, person.number, institution as u64]);
