@@ -60,7 +60,7 @@ async fn measure(platform: &Platform, people: i64) -> anyhow::Result<f64> {
             institution: Some(first.into()),
             region: RegionCode::parse("411503")?,
         },
-        password: "Bench-2026-Minkang!".to_owned(),
+        password: "Huanj-2026-Minkang!".to_owned(),
     };
     platform.identity.ensure_persona(&persona).await?;
 

@@ -61,14 +61,14 @@ pub struct DayTally<'a> {
 }
 
 impl<'a> DayTally<'a> {
-    /// Nothing counted yet. Rows whose day cannot be read count on the day of receipt.
+    /// Nothing counted yet. Rows whose day cannot be read or has not come yet count on the day of receipt.
     pub fn new(dataset: &'a Dataset, received_on: NaiveDate) -> Self {
         Self { dataset, days: BTreeMap::new(), received_on }
     }
 
     /// Counts a row that could be read.
     pub fn checked(&mut self, row: &Checked) {
-        let day = row.values[self.dataset.occurred].date().unwrap_or(self.received_on);
+        let day = self.day_of(row.values[self.dataset.occurred].date());
         let day = self.days.entry(day).or_default();
         day.totals.received += 1;
         day.totals.issues += row.issues.len() as i64;
@@ -76,6 +76,10 @@ impl<'a> DayTally<'a> {
             day.totals.rejected += 1;
         }
         day.weighed.add_row(&self.dataset.rules, row);
+    }
+
+    fn day_of(&self, occurred: Option<NaiveDate>) -> NaiveDate {
+        occurred.filter(|day| *day <= self.received_on).unwrap_or(self.received_on)
     }
 
     /// Counts a row that could not be read: rejected, and a breach of correctness.
@@ -90,7 +94,7 @@ impl<'a> DayTally<'a> {
 
     /// Counts what became of a row that was not rejected.
     pub fn outcome(&mut self, day: NaiveDate, outcome: &Outcome) {
-        let totals = &mut self.days.entry(day).or_default().totals;
+        let totals = &mut self.days.entry(self.day_of(Some(day))).or_default().totals;
         match outcome {
             Outcome::Stored { .. } => totals.stored += 1,
             Outcome::Unchanged | Outcome::Absent => totals.unchanged += 1,
@@ -165,5 +169,30 @@ impl<'a> DayTally<'a> {
         .await
         .db("note the days of a batch")?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use catalog::Value;
+
+    #[test]
+    fn days_that_have_not_come_count_on_the_day_of_receipt() {
+        let catalog = catalog::shipped().unwrap();
+        let dataset = catalog.dataset("outpatient_visit").unwrap();
+        let received = NaiveDate::from_ymd_opt(2025, 3, 4).unwrap();
+        let mut tally = DayTally::new(dataset, received);
+        for day in [Some("2025-03-01"), Some("2027-01-01"), None] {
+            let mut values = vec![Value::Null; dataset.fields.len()];
+            if let Some(day) = day {
+                values[dataset.occurred] = Value::Date(day.parse().unwrap());
+            }
+            tally.checked(&Checked { values, ..Checked::default() });
+        }
+        let days: Vec<(String, i64)> =
+            tally.days.iter().map(|(day, d)| (day.to_string(), d.totals.received)).collect();
+        assert_eq!(days, [("2025-03-01".to_owned(), 1), ("2025-03-04".to_owned(), 2)]);
     }
 }
