@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs tests/browser/ in Debian's Chromium against the program at MINKANG_URL. Without MINKANG_URL it builds the program,
-# starts it with a small demonstration city in a temporary folder, and stops it afterwards.
+# Runs tests/browser/ in Debian's Chromium against the program at MINKANG_URL. Without MINKANG_URL it starts a program
+# (MINKANG_BIN, or else the newest one built here, or else a debug build) with a small demonstration city in a temporary
+# folder, and stops it afterwards.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,15 +12,30 @@ if [ "$(cat tests/browser/node_modules/.lock-digest 2>/dev/null || true)" != "$l
 fi
 
 if [ -z "${MINKANG_URL:-}" ]; then
-    port=${MINKANG_TEST_PORT:-8687}
-    people=${MINKANG_TEST_PEOPLE:-300}
+    people=${MINKANG_TEST_PEOPLE:-400}
+    port=${MINKANG_TEST_PORT:-$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')}
+    built="${CARGO_TARGET_DIR:-target}"
+    binary=${MINKANG_BIN:-$(ls -t "$built/debug/minkang" "$built/release/minkang" 2>/dev/null | head -n 1)}
+    if [ -z "$binary" ]; then
+        cargo build --locked -p minkang
+        binary="$built/debug/minkang"
+    fi
     data=$(mktemp -d)
     # The local database runs as another user when we are root, and must be able to pass through.
     chmod 755 "$data"
     program=""
     finish() {
         if [ -n "$program" ]; then
-            kill -INT "$program" 2>/dev/null || true
+            # The program ends by itself on SIGTERM, and its database with it; it must not be left behind.
+            kill -TERM "$program" 2>/dev/null || true
+            left=60
+            while kill -0 "$program" 2>/dev/null && [ "$left" -gt 0 ]; do
+                left=$((left - 1))
+                sleep 0.5
+            done
+            if kill -KILL "$program" 2>/dev/null; then
+                echo "browser tests: the program did not stop in 30 s" >&2
+            fi
             wait "$program" 2>/dev/null || true
         fi
         rm -rf "$data"
@@ -27,22 +43,22 @@ if [ -z "${MINKANG_URL:-}" ]; then
     trap finish EXIT
     trap 'exit 130' INT TERM
 
-    cargo build --locked -p minkang
-    binary="${CARGO_TARGET_DIR:-target}/debug/minkang"
-    echo "starting a city of $people people on port $port (log: $data/program.log)"
-    "$binary" demo --data "$data/city" --people "$people" --listen "127.0.0.1:$port" >"$data/program.log" 2>&1 &
+    echo "browser tests: $binary, a city of $people people on port $port"
+    "$binary" --data "$data/city" demo --people "$people" --listen "127.0.0.1:$port" >"$data/program.log" 2>&1 &
     program=$!
     MINKANG_URL="http://127.0.0.1:$port"
-    left=600
+    left=360
+    # Signing in works when the city is ready; before that the port is closed.
     until curl -fsS -o /dev/null "$MINKANG_URL/sign-in" 2>/dev/null; do
         left=$((left - 1))
         if [ "$left" -le 0 ] || ! kill -0 "$program" 2>/dev/null; then
-            echo "the program did not come up; its log:" >&2
+            echo "browser tests: the program did not come up; its log:" >&2
             cat "$data/program.log" >&2
             exit 1
         fi
         sleep 0.5
     done
+    echo "browser tests: the city is ready"
 fi
 export MINKANG_URL
 cd tests/browser
