@@ -4,6 +4,8 @@
 //! `cargo bench -p minkang --bench fhir`. Reads the sample bundles in place (`MINKANG_SAMPLE_DATA`, default
 //! `../shared/data` beside the workspace) and says so when they are absent.
 
+#![allow(clippy::print_stdout)] // its figures are its output
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;

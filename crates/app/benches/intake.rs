@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p minkang --bench intake`; `MINKANG_BENCH_ROWS` sets the number of rows (default 1,000,000).
 
+#![allow(clippy::print_stdout)] // its figures are its output
+
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -50,7 +52,7 @@ async fn measure(platform: &Platform, folder: &Path, rows: u64) -> anyhow::Resul
         .await?;
     let (patients, visits, results) =
         (folder.join("patient.csv"), folder.join("visit.csv"), folder.join("result.csv"));
-    write(&patients, |out| write_patients(out))?;
+    write(&patients, write_patients)?;
     write(&visits, |out| write_visits(out, rows / 2))?;
     write(&results, |out| write_results(out, rows / 2))?;
 

@@ -4,6 +4,8 @@
 //! `cargo bench -p minkang --bench record`; `MINKANG_BENCH_PEOPLE` (default `20000,500000`) sets the sizes of the
 //! city. Server, database and load share the machine's cores.
 
+#![allow(clippy::print_stdout)] // its figures are its output
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
