@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use contracts::PersonCard;
-use kernel::{Purpose, Refusal, Result};
+use kernel::{Caller, Purpose, Refusal, Result};
 use serde_json::{Value, json};
 use store::{AuditEntry, Tx};
 use web::ui::Here;
@@ -109,7 +109,8 @@ async fn search(State(ports): State<Ports>, allowed: Allowed, here: Here) -> Rep
         .await?;
     let tables = ports.terminology.tables();
     // Whoever is only looked for is not told in full: the record itself has the whole numbers.
-    let resources: Vec<Value> = cards.iter().map(|card| patient(&hidden(card), &ports, &tables)).collect();
+    let resources: Vec<Value> =
+        cards.iter().map(|card| patient(&hidden(card, allowed.caller()), &ports, &tables)).collect();
     Ok(answer(&bundle::searchset(&resources, resources.len(), &here.href(), None)))
 }
 
@@ -136,8 +137,11 @@ fn masked(text: &str) -> String {
     if text.chars().any(|c| c.is_ascii_digit()) { web::mask::credential(text) } else { text.to_owned() }
 }
 
-fn hidden(card: &PersonCard) -> PersonCard {
+// Where else somebody is a patient tells of their health: that needs the record opened, with its purpose.
+fn hidden(card: &PersonCard, caller: &Caller) -> PersonCard {
+    let own = card.identities.iter().filter(|i| caller.institution == Some(i.institution));
     PersonCard {
+        identities: own.cloned().collect(),
         citizen_id: card.citizen_id.as_deref().map(web::mask::credential),
         phone: web::mask::phone(&card.phone),
         address: String::new(),

@@ -66,6 +66,13 @@ async fn a_search_tells_who_but_hides_numbers() {
     let found = &bundle["entry"][0]["resource"];
     assert_eq!((found["name"][0]["text"].as_str(), found["id"].as_str()), (Some("张建国"), Some("1")));
     assert_eq!(found["identifier"][0]["value"], "411503********123X");
+    // Of the institutions that know the person, a search tells the asker's own at most.
+    let township = "明港镇卫生院（虚构）";
+    let told: Vec<&str> = found["identifier"].as_array().unwrap()[1..]
+        .iter()
+        .filter_map(|i| i["assigner"]["display"].as_str())
+        .collect();
+    assert!(told.iter().all(|name| *name == township), "{told:?}");
     let (_, other) = ask(&city, "township", "", "/fhir/Patient?name=%E5%BC%A0&birthdate=1957-03-13").await;
     assert_eq!(other["total"], 0);
     // Of another city.
