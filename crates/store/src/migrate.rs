@@ -20,8 +20,14 @@ pub struct Migration {
 }
 
 /// The store's own tables.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { context: "store", name: "0001_store", sql: include_str!("../migrations/0001_store.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { context: "store", name: "0001_store", sql: include_str!("../migrations/0001_store.sql") },
+    Migration {
+        context: "store",
+        name: "0002_audit_sign_in",
+        sql: include_str!("../migrations/0002_audit_sign_in.sql"),
+    },
+];
 
 /// Held while migrating; any constant that nobody else uses.
 const LOCK: i64 = 0x6d69_6e6b_616e_6701;
