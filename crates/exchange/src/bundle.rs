@@ -55,7 +55,7 @@ async fn take(
     let stream = body.into_data_stream().map_err(std::io::Error::other);
     let accepted = exchange.intake.accept(&reach, submission, StreamReader::new(stream)).await?;
     let id = exchange.intake.finish(accepted).await?;
-    let receipt = batch::read(exchange.db(), &reach, id).await?;
+    let receipt = batch::read(&exchange, &reach, id).await?;
     let number = [(HeaderName::from_static("x-minkang-batch"), id.to_string())];
     if receipt.state == "failed" {
         let outcome = outcome("error", "structure", receipt.failure.as_deref().unwrap_or_default());

@@ -107,7 +107,7 @@ impl Inbox {
         };
         let accepted = exchange.intake.accept(&reach, submission, file).await?;
         let id = exchange.intake.finish(accepted).await?;
-        let receipt = batch::read(exchange.db(), &reach, id).await?;
+        let receipt = batch::read(exchange, &reach, id).await?;
         let text = serde_json::to_string_pretty(&batch::json(&receipt, exchange.catalog(), &[], &[]))
             .doing("write a receipt")?;
         let folder = if receipt.state == "failed" { "failed" } else { "done" };

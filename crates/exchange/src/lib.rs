@@ -33,6 +33,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0002_batch_day",
         sql: include_str!("../migrations/0002_batch_day.sql"),
     },
+    Migration {
+        context: "exchange",
+        name: "0003_batch_received",
+        sql: include_str!("../migrations/0003_batch_received.sql"),
+    },
 ];
 
 /// The context: state of its handlers. Cheap to clone.
@@ -60,7 +65,7 @@ impl Exchange {
 
     /// A receipt within reach.
     pub async fn receipt(&self, reach: &kernel::Reach, batch: i64) -> kernel::Result<batch::Receipt> {
-        batch::read(self.db(), reach, batch).await
+        batch::read(self, reach, batch).await
     }
 
     pub(crate) fn db(&self) -> &Db {

@@ -75,7 +75,7 @@ async fn upload(
         return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
     }
     exchange.intake.finish(accepted).await?;
-    let found = receipt::read(exchange.db(), &reach, id).await?;
+    let found = receipt::read(&exchange, &reach, id).await?;
     // A file that could not be read to its end is the sender's to mend; the receipt says how.
     let status = match found.state.as_str() {
         "failed" => StatusCode::UNPROCESSABLE_ENTITY,
@@ -136,7 +136,7 @@ async fn one(
     allowed: Allowed,
     Path(batch): Path<i64>,
 ) -> Reply<Json<serde_json::Value>> {
-    let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
+    let found = receipt::read(&exchange, &allowed.reach(Purpose::of("quality"))?, batch).await?;
     Ok(Json(whole(&exchange, &found).await?))
 }
 
@@ -163,7 +163,7 @@ async fn list(
         before: query.before,
     };
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
-    let found = receipt::list(exchange.db(), &allowed.reach(Purpose::of("quality"))?, &filter, limit).await?;
+    let found = receipt::list(&exchange, &allowed.reach(Purpose::of("quality"))?, &filter, limit).await?;
     let next = if found.len() as i64 == limit { found.last().map(|r| r.id) } else { None };
     let batches: Vec<_> = found.iter().map(|r| receipt::json(r, exchange.catalog(), &[], &[])).collect();
     Ok(Json(serde_json::json!({ "batches": batches, "next_before": next })))
@@ -181,7 +181,7 @@ async fn issues(
     Path(batch): Path<i64>,
     Query(query): Query<IssueQuery>,
 ) -> Reply<Response> {
-    let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
+    let found = receipt::read(&exchange, &allowed.reach(Purpose::of("quality"))?, batch).await?;
     let (offset, limit) = (query.offset.unwrap_or(0).max(0), query.limit.unwrap_or(200).clamp(1, 5_000));
     let rows = shown::issues(&exchange, &allowed, &found, offset, limit).await?;
     let explained: Vec<_> = rows.iter().map(|r| receipt::explain(exchange.catalog(), r)).collect();

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use kernel::error::Doing;
-use kernel::{Error, Purpose, Result};
+use kernel::{Error, Purpose, Refusal, Result};
 use rust_xlsxwriter::{Workbook, Worksheet};
 use web::{Allowed, Reply};
 
@@ -36,7 +36,7 @@ fn cells(issue: &Explained) -> [String; 8] {
 
 async fn explained(exchange: &Exchange, allowed: &Allowed, batch: i64) -> Result<Vec<Explained>> {
     let reach = allowed.reach(Purpose::of("quality"))?;
-    let found = receipt::read(exchange.db(), &reach, batch).await?;
+    let found = receipt::read(exchange, &reach, batch).await?;
     let rows = shown::issues(exchange, allowed, &found, 0, MOST_ISSUES).await?;
     Ok(rows.iter().map(|r| receipt::explain(exchange.catalog(), r)).collect())
 }
@@ -83,7 +83,11 @@ pub(super) async fn repair_csv(
     Path(batch): Path<i64>,
 ) -> Reply<Response> {
     let reach = allowed.reach(Purpose::of("quality"))?;
-    let found = receipt::read(exchange.db(), &reach, batch).await?;
+    let found = receipt::read(&exchange, &reach, batch).await?;
+    if found.dataset.is_none() {
+        let message = "FHIR 批次没有待改正的行可下载。请对照问题清单改正资源后重新发送。";
+        return Err(Refusal::invalid("batch.no_repair", message).into());
+    }
     let issues = explained(&exchange, &allowed, batch).await?;
     shown::taken(&exchange, &allowed, &found, "batch.repair").await?;
     let file = exchange.intake.parts().objects.open(&found.original_digest).await?;
@@ -121,7 +125,7 @@ pub(super) async fn original(
     Path(batch): Path<i64>,
 ) -> Reply<Response> {
     let reach = allowed.reach(Purpose::of("quality"))?;
-    let found = receipt::read(exchange.db(), &reach, batch).await?;
+    let found = receipt::read(&exchange, &reach, batch).await?;
     shown::taken(&exchange, &allowed, &found, "batch.original").await?;
     let file = exchange.intake.parts().objects.open(&found.original_digest).await?;
     let stream = tokio_util::io::ReaderStream::new(tokio::fs::File::from_std(file));

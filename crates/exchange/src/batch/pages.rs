@@ -75,7 +75,7 @@ async fn list(State(exchange): State<Exchange>, allowed: Allowed, frame: Frame, 
         day: here.get("day").and_then(|d| d.parse().ok()),
         before: here.get("after").and_then(|b| b.parse().ok()),
     };
-    let mut found = receipt::list(exchange.db(), &reach, &filter, PER_PAGE + 1).await?;
+    let mut found = receipt::list(&exchange, &reach, &filter, PER_PAGE + 1).await?;
     let more = found.len() as i64 > PER_PAGE;
     found.truncate(PER_PAGE as usize);
     let datasets: Vec<(String, String)> =
@@ -223,7 +223,7 @@ async fn progress(
     allowed: Allowed,
     Path(batch): Path<i64>,
 ) -> Reply<Response> {
-    let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
+    let found = receipt::read(&exchange, &allowed.reach(Purpose::of("quality"))?, batch).await?;
     if found.is_final() {
         return Ok(([("HX-Refresh", "true")], html! {}).into_response());
     }
@@ -236,7 +236,7 @@ async fn one(
     frame: Frame,
     Path(batch): Path<i64>,
 ) -> Reply<Markup> {
-    let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
+    let found = receipt::read(&exchange, &allowed.reach(Purpose::of("quality"))?, batch).await?;
     let rules = receipt::rules(exchange.db(), batch).await?;
     let kept = receipt::kept(exchange.db(), batch).await?;
     let samples = match found.issue_count {
@@ -247,7 +247,7 @@ async fn one(
     let sends = allowed.caller().may(Need::new(Line::Exchange, Act::Write));
     let body = html! {
         (page_head(&[("数据上传", "/batches")], &title, "", html! {
-            @if sends && found.issue_count > 0 {
+            @if sends && found.issue_count > 0 && found.dataset.is_some() {
                 a.btn.btn-primary href={ "/api/v1/batches/" (batch) "/repair.csv" } download { (icon("download")) " 下载待改正的行" }
             }
             @if sends { a.btn href={ "/api/v1/batches/" (batch) "/original" } download { (icon("file")) " 原始文件" } }
@@ -382,7 +382,7 @@ async fn issues(
     here: Here,
     Path(batch): Path<i64>,
 ) -> Reply<Markup> {
-    let found = receipt::read(exchange.db(), &allowed.reach(Purpose::of("quality"))?, batch).await?;
+    let found = receipt::read(&exchange, &allowed.reach(Purpose::of("quality"))?, batch).await?;
     let page = here.get("page").and_then(|p| p.parse::<i64>().ok()).unwrap_or(1).max(1);
     let offset = page.saturating_sub(1).saturating_mul(PER_PAGE);
     let rows = shown::issues(&exchange, &allowed, &found, offset, PER_PAGE).await?;

@@ -1,12 +1,14 @@
 //! Reading receipts and issues, within reach.
 
 use catalog::{Catalog, Dataset};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use kernel::access::InstitutionId;
 use kernel::{Reach, Refusal, Result};
 use serde::Serialize;
 use sqlx::FromRow;
 use store::{Db, DbDoing, Tx};
+
+use crate::{Exchange, quality};
 
 /// A receipt (回执): what became of a batch.
 #[derive(Debug, Clone, FromRow)]
@@ -152,10 +154,6 @@ const COLUMNS: &str = "id, institution_id, dataset, door, file_name, original_di
     state, rows_received, rows_stored, rows_unchanged, rows_replaced, rows_withdrawn, rows_rejected, issue_count,
     score, dimension_scores, notes, failure, submitted_by, received_at, finished_at";
 
-/// Condition on table `b` (batch) that keeps what is in reach: $1 institutions, $2 division prefixes.
-const IN_REACH: &str = "(b.institution_id = any($1) or exists (
-    select 1 from institution i, unnest($2::text[]) p where i.id = b.institution_id and i.region like p || '%'))";
-
 /// What a list of batches is filtered by.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -172,39 +170,52 @@ pub struct Filter {
 }
 
 /// One receipt; not found when out of reach.
-pub async fn read(db: &Db, reach: &Reach, id: i64) -> Result<Receipt> {
-    let scope = reach.scope();
-    let sql = format!("select {COLUMNS} from batch b where {IN_REACH} and b.id = $3");
+pub async fn read(exchange: &Exchange, reach: &Reach, id: i64) -> Result<Receipt> {
+    let sql = format!("select {COLUMNS} from batch where id = $1");
     sqlx::query_as::<_, Receipt>(sqlx::AssertSqlSafe(sql))
-        .bind(ids(&scope.institutions))
-        .bind(&scope.region_prefixes)
         .bind(id)
-        .fetch_optional(db.pool())
+        .fetch_optional(exchange.db().pool())
         .await
         .db("read a receipt")?
+        .filter(|found| {
+            let card = exchange.institutions().by_id(i64::from(found.institution_id).into());
+            card.is_some_and(|card| reach.covers(card.id, &card.region))
+        })
         .ok_or_else(|| Refusal::not_found("batch.unknown", "没有这个批次，或不在您的权限范围内。").into())
 }
 
 /// Newest first.
-pub async fn list(db: &Db, reach: &Reach, filter: &Filter, limit: i64) -> Result<Vec<Receipt>> {
-    let scope = reach.scope();
+pub async fn list(exchange: &Exchange, reach: &Reach, filter: &Filter, limit: i64) -> Result<Vec<Receipt>> {
+    let within: Vec<i32> = quality::scope::in_reach(exchange.institutions().as_ref(), reach)
+        .iter()
+        .map(|card| card.id.get() as i32)
+        .filter(|id| filter.institution.is_none_or(|asked| asked.get() == i64::from(*id)))
+        .collect();
+    // Of one institution: its own index gives the newest at once.
+    let one = match within[..] {
+        [] => return Ok(Vec::new()),
+        [one] => Some(one),
+        _ => None,
+    };
     let sql = format!(
-        "select {COLUMNS} from batch b where {IN_REACH} and ($3::int is null or b.institution_id = $3)
-            and ($4::smallint is null or b.dataset = $4) and ($5::text is null or b.state = $5)
-            and ($6::date is null or (b.received_at at time zone 'Asia/Shanghai')::date = $6)
+        "select {COLUMNS} from batch b where ($1::int is null or b.institution_id = $1)
+            and ($1::int is not null or b.institution_id = any($2))
+            and ($3::smallint is null or b.dataset = $3) and ($4::text is null or b.state = $4)
+            and ($5::timestamptz is null or b.received_at >= $5)
+            and ($6::timestamptz is null or b.received_at < $6)
             and ($7::bigint is null or b.id < $7)
          order by b.id desc limit $8"
     );
     sqlx::query_as::<_, Receipt>(sqlx::AssertSqlSafe(sql))
-        .bind(ids(&scope.institutions))
-        .bind(&scope.region_prefixes)
-        .bind(filter.institution.map(|i| i.get() as i32))
+        .bind(one)
+        .bind(within)
         .bind(filter.dataset)
         .bind(&filter.state)
-        .bind(filter.day)
+        .bind(filter.day.map(midnight))
+        .bind(filter.day.and_then(|day| day.succ_opt()).map(midnight))
         .bind(filter.before)
         .bind(limit)
-        .fetch_all(db.pool())
+        .fetch_all(exchange.db().pool())
         .await
         .db("list receipts")
 }
@@ -312,6 +323,8 @@ pub fn json(
     })
 }
 
-fn ids(institutions: &[i64]) -> Vec<i32> {
-    institutions.iter().map(|i| *i as i32).collect()
+/// When a day begins in China.
+fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
+        - chrono::Duration::seconds(i64::from(kernel::clock::CHINA_OFFSET_SECONDS))
 }
