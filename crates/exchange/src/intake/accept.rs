@@ -115,8 +115,7 @@ impl Intake {
             return Ok(Accepted { batch: id, repeated: true, place: None });
         }
         // Out of an address it may hold what no database text can, and be of any length.
-        let file_name: String =
-            submission.file_name.chars().filter(|c| !c.is_control()).take(200).collect();
+        let file_name: String = submission.file_name.chars().filter(|c| !c.is_control()).take(200).collect();
         let place = self.place()?;
         let original = parts.objects.put_stream(body).await?;
         store::crash::point("intake.kept");
