@@ -12,8 +12,10 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use kernel::{Caller, CallerKind, Need, Purpose, Reach, Refusal, RefusalKind};
+use tokio::sync::Mutex;
 
 use crate::failure::Failure;
 
@@ -184,7 +186,7 @@ async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> 
         request.extensions_mut().insert(Allowed { caller, need });
     }
     if body == Body::Stream {
-        return next.run(request).await;
+        return stream(request, next).await;
     }
     if request.body().size_hint().lower() > BODY_LIMIT {
         return too_large().into_response();
@@ -201,6 +203,34 @@ async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> 
         )
         .into_response(),
     }
+}
+
+/// The most that is read of an upload that was answered before its end, and for how long.
+const REMAINDER: (usize, Duration) = (64 * 1024 * 1024, Duration::from_secs(10));
+
+/// Runs the handler of an upload. When it answers early (a repeated request, a full queue), the rest of the body is
+/// read and dropped: a connection closed with bytes unread is reset, and the sender would never see the answer.
+async fn stream(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let source = Arc::new(Mutex::new(body.into_data_stream()));
+    let pieces = futures::stream::unfold(source.clone(), |source| async move {
+        let piece = source.lock().await.next().await?;
+        Some((piece, source))
+    });
+    let response = next.run(Request::from_parts(parts, axum::body::Body::from_stream(pieces))).await;
+    let remainder = async {
+        let mut source = source.lock().await;
+        let mut dropped = 0;
+        while dropped < REMAINDER.0
+            && let Some(Ok(piece)) = source.next().await
+        {
+            dropped += piece.len();
+        }
+    };
+    if tokio::time::timeout(REMAINDER.1, remainder).await.is_err() {
+        tracing::debug!("the sender of an upload that is answered already is slow; not waiting for its end");
+    }
+    response
 }
 
 /// What a body beyond [`BODY_LIMIT`] is answered.

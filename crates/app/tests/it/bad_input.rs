@@ -47,7 +47,7 @@ async fn every_bad_file_is_refused_with_a_reason() {
         ("damaged gzip", "gzip", damaged_gzip),
         ("gzip of nothing that is known", "", gzip(&[0x9f; 4_000])),
         ("UTF-16", "UTF-16", utf16),
-        ("no text at all", "", vec![0xff, 0xfe, 0xfd, 0x80, 0x81, 0x82, 0x0a].repeat(100)),
+        ("no text at all", "", [0xff, 0xfe, 0xfd, 0x80, 0x81, 0x82, 0x0a].repeat(100)),
         ("10,000 columns", "列", format!("{many}\n{many}\n").into_bytes()),
         ("the same heading twice", "重复", format!("visit_no,{good}").into_bytes()),
         (

@@ -90,6 +90,42 @@ async fn the_program_may_die_at_every_step_of_intake() {
     }
 }
 
+/// Crash points that a bundle passes as well.
+const BUNDLE_POINTS: [&str; 4] =
+    ["intake.chunk_written:2", "intake.chunk_committed", "intake.close_written", "intake.closed"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_are_stored_or_kept_once_whenever_the_program_dies() {
+    let home = Home::make().await;
+    for (n, point) in BUNDLE_POINTS.into_iter().enumerate() {
+        // More than one run of resources; one in ten is of a kind that is not mapped.
+        let resources: String = (0..2_500)
+            .map(|r| match r % 10 {
+                0 => format!("{{\"resourceType\":\"Basic\",\"id\":\"b{n}-{r}\"}}\n"),
+                _ => format!(
+                    "{{\"resourceType\":\"Patient\",\"id\":\"p{n}-{r}\",\"gender\":\"female\",\
+                     \"birthDate\":\"1960-05-01\",\"name\":[{{\"text\":\"王小明\"}}]}}\n"
+                ),
+            })
+            .collect();
+        let key = format!("idempotency-key: bundle-{n}\r\n");
+        let mut server = home.start(&[("MINKANG_CRASH_AT", point)]).await;
+        assert!(server.post("/fhir", &key, [resources.as_bytes()]).await.is_err(), "{point}");
+        server.until_dead().await;
+        drop(server);
+        let server = home.start(&[]).await;
+        home.settled().await;
+        let reply = server.post("/fhir", &key, [resources.as_bytes()]).await.unwrap();
+        assert_eq!(reply.status, 200, "{point}: {}", reply.text());
+        let times = n as i64 + 1;
+        assert_eq!(home.count("select count(*) from batch").await, times, "{point}");
+        assert_eq!(home.count("select count(*) from kept_resource").await, 250 * times, "{point}");
+        assert_eq!(home.count("select count(*) from fact_patient").await, 2_250 * times, "{point}");
+        assert_eq!(home.count("select sum(rows_stored)::bigint from batch").await, 2_250 * times, "{point}");
+        server.stop().await;
+    }
+}
+
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
 

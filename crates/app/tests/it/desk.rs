@@ -57,6 +57,15 @@ async fn a_doctor_finds_the_patient_says_why_and_reads_the_record() {
         (who.as_str(), why.as_str(), note.as_str(), whom),
         ("王丽华", "consultation", "外院转来会诊", Some(person))
     );
+    // A purpose holds for two hours, a session for half an hour without a request.
+    city.clock.advance(chrono::TimeDelta::minutes(31));
+    assert!(doctor.get(&record).await.header("location").starts_with("/sign-in?next="));
+    let mut doctor = city.staff("doctor").await;
+    assert!(doctor.get(&record).await.text().contains("全科门诊"));
+    city.clock.advance(chrono::TimeDelta::minutes(100));
+    let mut doctor = city.staff("doctor").await;
+    assert!(doctor.get(&record).await.text().contains("填写使用目的"));
+
     let mut auditor = city.staff("auditor").await;
     let trail = auditor.get("/audit").await;
     assert_eq!(trail.status, StatusCode::OK);

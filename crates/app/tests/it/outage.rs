@@ -16,6 +16,10 @@ async fn unfinished(city: &City) -> i64 {
     city.count("select count(*) from batch where state in ('accepted', 'processing')").await
 }
 
+/// Writers of this database that wait for another; the view shows those of all databases.
+const WAITING_WRITERS: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+    and database = (select oid from pg_database where datname = current_database())";
+
 /// Keeps everything of one institution and data set from being written, until rolled back.
 async fn hold_writers(city: &City) -> sqlx::Transaction<'static, sqlx::Postgres> {
     let mut held = city.db.pool().begin().await.unwrap();
@@ -39,10 +43,7 @@ async fn without_its_object_folder_nothing_is_accepted_and_nothing_is_lost() {
         let answer = his.upload("outpatient_visit", "wait=false", visits(n * 10..n * 10 + 10, 5, 80)).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED);
     }
-    until("two are being written", async || {
-        city.count("select count(*) from pg_locks where locktype = 'advisory' and not granted").await == 2
-    })
-    .await;
+    until("two are being written", async || city.count(WAITING_WRITERS).await == 2).await;
     std::fs::rename(&objects, &away).unwrap();
     held.rollback().await.unwrap();
     until("two are done", async || unfinished(&city).await == 1).await;
@@ -71,6 +72,43 @@ async fn without_its_object_folder_nothing_is_accepted_and_nothing_is_lost() {
     let answer = his.upload("outpatient_visit", "", visits(50..60, 5, 80)).await;
     assert_eq!(counts(&answer.good()), [10, 10, 0, 0, 0, 0]);
     assert_sound(city.db.pool()).await;
+}
+
+#[tokio::test]
+async fn a_receipt_is_final_even_when_the_clearing_up_took_the_batch_first() {
+    let city = city().await;
+    let reach = kernel::Caller::system("运维")
+        .decide(kernel::Need::new(kernel::Line::Exchange, kernel::Act::Write), kernel::Purpose::of("upload"))
+        .unwrap();
+    let submission = exchange::intake::Submission {
+        institution: city.institutions[0],
+        dataset: Some("outpatient_visit".to_owned()),
+        door: exchange::intake::Door::Api,
+        file_name: String::new(),
+        request_key: None,
+        atomic: false,
+        received_at: None,
+    };
+    let intake = city.platform.exchange.intake.clone();
+    let held = hold_writers(&city).await;
+    let file = visits(0..10, 5, 80);
+    let accepted = intake.accept(&reach, submission, file.as_bytes()).await.unwrap();
+    let clearing = tokio::spawn({
+        let intake = intake.clone();
+        async move { intake.resume().await }
+    });
+    until("the batch is being written", async || city.count(WAITING_WRITERS).await == 1).await;
+    let finishing = tokio::spawn(intake.finish(accepted));
+    // Long enough for an answer that does not wait.
+    for _ in 0..50 {
+        city.count("select 1::bigint").await;
+    }
+    assert!(!finishing.is_finished(), "answered before the end: {:?}", finishing.await);
+    held.rollback().await.unwrap();
+    let id = finishing.await.unwrap().unwrap();
+    let receipt = city.platform.exchange.receipt(&reach, id).await.unwrap();
+    assert!(receipt.is_final(), "{}", receipt.state);
+    clearing.await.unwrap().unwrap();
 }
 
 /// A small file system in memory; unmounted when dropped.

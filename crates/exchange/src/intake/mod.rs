@@ -27,7 +27,7 @@ use kernel::{Clock, Error, Refusal, RefusalKind, Result};
 use store::facts::Facts;
 use store::objects::Objects;
 use store::{Db, DbDoing};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 pub use accept::{Accepted, Door, Submission};
 pub use chunk::BatchRef;
@@ -76,6 +76,7 @@ struct Inner {
     processing: Semaphore,
     waiting: Arc<Semaphore>,
     in_hand: Mutex<HashSet<i64>>,
+    let_go: Notify,
 }
 
 /// A batch that this process is working on; let go when dropped.
@@ -89,6 +90,7 @@ impl Drop for Held<'_> {
         if let Ok(mut in_hand) = self.inner.in_hand.lock() {
             in_hand.remove(&self.batch);
         }
+        self.inner.let_go.notify_waiters();
     }
 }
 
@@ -96,7 +98,8 @@ impl Inner {
     // `None` when this process is working on the batch already.
     fn hold(&self, batch: i64) -> Option<Held<'_>> {
         let fresh = self.in_hand.lock().is_ok_and(|mut in_hand| in_hand.insert(batch));
-        fresh.then_some(Held { inner: self, batch })
+        // Made only when it holds: dropping one lets the batch go.
+        fresh.then(|| Held { inner: self, batch })
     }
 }
 
@@ -116,6 +119,7 @@ impl Intake {
             processing: Semaphore::new(PROCESSING),
             waiting: Arc::new(Semaphore::new(WAITING)),
             in_hand: Mutex::new(HashSet::new()),
+            let_go: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -136,7 +140,14 @@ impl Intake {
             }
             tokio::spawn(async move {
                 let _place = accepted.place;
-                this.process(id).await
+                // Work left by an earlier attempt may be going on with this batch: its end is waited for.
+                loop {
+                    let let_go = this.inner.let_go.notified();
+                    if this.process(id).await? {
+                        return Ok::<(), Error>(());
+                    }
+                    let_go.await;
+                }
             })
             .await
             .map_err(|e| Error::fault("process a batch", e))??;

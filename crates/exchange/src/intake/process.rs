@@ -60,12 +60,12 @@ pub(super) struct Ending {
 
 impl Intake {
     /// Processes one batch unless it is finished already or another process works on it. An error leaves it where
-    /// its last chunk ended.
-    pub(super) async fn process(&self, id: i64) -> Result<()> {
+    /// its last chunk ended. `false`: other work in this process has it in hand.
+    pub(super) async fn process(&self, id: i64) -> Result<bool> {
         let inner = &self.inner;
-        let Some(_held) = inner.hold(id) else { return Ok(()) };
+        let Some(_held) = inner.hold(id) else { return Ok(false) };
         let _turn = inner.processing.acquire().await.map_err(|e| Error::fault("wait for a turn", e))?;
-        let Some(claim) = Claim::take(&inner.parts.db, id).await? else { return Ok(()) };
+        let Some(claim) = Claim::take(&inner.parts.db, id).await? else { return Ok(true) };
         let outcome = self.process_claimed(id).await;
         if let Err(Error::Refused(refusal)) = &outcome
             && refusal.kind == RefusalKind::Unavailable
@@ -73,7 +73,7 @@ impl Intake {
             inner.forgive(id).await;
         }
         claim.release().await;
-        outcome
+        outcome.map(|()| true)
     }
 
     async fn process_claimed(&self, id: i64) -> Result<()> {
