@@ -80,7 +80,7 @@ test("the engineer uploads a file with a bad row, reads the issues and downloads
       ["检验报告单编号", "项目序号", "患者编号", "检验项目代码", "检验项目名称", "检验结果", "检验定量结果", "检验计量单位", "参考值下限",
         "参考值上限", "异常提示代码", "检验日期时间", "报告日期时间"],
       ...[[40, "8.4"], [1, "7.2"]].map(([days, value]) => [
-        `JY${stamp}-${days}`, "1", who.number, "GLU", "空腹血糖", value, value, "mmol/L", "3.9", "6.1", "2",
+        `JY${stamp}-${days}`, "1", who.number, "GLU", "空腹血糖", value, value, "mmol/L", "3.9", "6.1", "H",
         chinaTime(stamp, days, "09:40"), chinaTime(stamp, days, "10:30"),
       ]),
     ]));
@@ -119,7 +119,7 @@ test("the doctor finds the patient, says why, and reads the visit and the labora
     await page.locator(".mk-tabs").getByRole("link", { name: /^检验/ }).click();
     await page.waitForURL(/tab=laboratory/);
     const row = page.locator("tbody tr", { hasText: "空腹血糖" }).first();
-    assert.match(await row.innerText(), /7\.2[\s\S]*8\.4/, "the last result stands before the one before it");
+    assert.match(await row.innerText(), /7\.2 ↑[\s\S]*8\.4 ↑/, "the last result stands before the one before it");
     await row.getByRole("link").first().click();
     await page.waitForURL(/\/result\?item=/);
     const canvas = page.locator(".mk-chart-canvas canvas").first();

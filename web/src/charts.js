@@ -55,6 +55,13 @@ export function draw(root) {
     option.grid ??= { left: 8, right: 16, top: option.legend ? 36 : 16, bottom: 4, containLabel: true };
     option.aria ??= { enabled: true, decal: { show: false } };
     option.animation ??= false;
+    // Days as they are written everywhere else.
+    if (option.xAxis?.type === "time") {
+      option.xAxis.axisLabel = {
+        hideOverlap: true, ...option.xAxis.axisLabel,
+        formatter: { year: "{yyyy}年", month: "{yyyy}-{MM}", day: "{MM}-{dd}", hour: "{HH}:{mm}" },
+      };
+    }
     const chart = echarts.init(canvas, theme());
     chart.setOption(option);
     // A point leads to its rows.

@@ -5,10 +5,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use catalog::MenuItem;
 use chrono::{NaiveDateTime, Timelike};
-use contracts::DeskCard;
+use contracts::{DeskCard, DeskLine};
 use kernel::{Caller, CallerKind, Id, Result};
 use maud::{Markup, html};
-use web::ui::{Tone, badge, card, card_with, describe, fact, icon, notice, page_head};
+use web::ui::{Tone, badge, card, card_with, icon, notice, page_head};
 use web::{Access, Frame, Reply, Routes};
 
 use crate::row::row;
@@ -84,6 +84,7 @@ async fn recent_sign_ins(identity: &Identity, caller: &Caller) -> Result<Vec<Sig
 
 fn greeting(now: NaiveDateTime) -> &'static str {
     match now.hour() {
+        0..=4 => "夜深了",
         5..=8 => "早上好",
         9..=11 => "上午好",
         12..=13 => "中午好",
@@ -112,9 +113,9 @@ fn view(
             @if items.is_empty() {
                 p.mk-muted { "您的角色目前没有可用的功能，请联系本单位管理员。" }
             }
-            div.mk-figures {
+            div.mk-doors {
                 @for item in items {
-                    a.mk-figure href=(item.path) { span { (item.group) } b { (icon(&item.icon)) " " (item.title) } }
+                    a href=(item.path) { (icon(&item.icon)) span { b { (item.title) } small { (item.group) } } }
                 }
             }
         }))
@@ -132,26 +133,22 @@ fn view(
 }
 
 fn panel_card(panel: &DeskCard) -> Markup {
-    card(
+    let line = |line: &DeskLine| {
+        html! {
+            span { (line.text) }
+            @if line.urgent { (badge(Tone::Warn, &line.figure)) } @else { b { (line.figure) } }
+        }
+    };
+    card_with(
         &panel.title,
-        describe(
-            &panel
-                .lines
-                .iter()
-                .map(|line| {
-                    let (name, _) = fact(&line.text, "");
-                    let figure = html! {
-                        @if line.urgent { (badge(Tone::Warn, &line.figure)) } @else { (line.figure) }
-                    };
-                    let value = if line.link.is_empty() {
-                        figure
-                    } else {
-                        html! { a href=(line.link) { (figure) } }
-                    };
-                    (name, value)
-                })
-                .collect::<Vec<_>>(),
-        ),
+        html! {},
+        html! {
+            ul.mk-waiting {
+                @for row in &panel.lines {
+                    li { @if row.link.is_empty() { div { (line(row)) } } @else { a href=(row.link) { (line(row)) } } }
+                }
+            }
+        },
     )
 }
 
@@ -159,7 +156,6 @@ fn panel_card(panel: &DeskCard) -> Markup {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use contracts::DeskLine;
 
     #[test]
     fn the_desk_greets_and_shows_what_waits() {

@@ -8,6 +8,7 @@ use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use web::serve::ClientAddress;
+use web::ui::brief;
 
 /// Where a request came from.
 #[derive(Debug, Clone)]
@@ -64,7 +65,7 @@ pub fn table(heads: &[&str], rows: &[Vec<Markup>]) -> Markup {
                 thead { tr { @for head in heads { th scope="col" { (head) } } } }
                 tbody {
                     @for row in rows {
-                        tr { @for (cell, head) in row.iter().zip(heads) { td data-label=(head) { (cell) } } }
+                        tr { @for (cell, head) in row.iter().zip(heads) { td.mk-nowrap[brief(cell)] data-label=(head) { (cell) } } }
                     }
                 }
             }

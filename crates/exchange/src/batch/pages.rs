@@ -49,6 +49,22 @@ fn state_badge(receipt: &Receipt) -> Markup {
     }
 }
 
+/// How a file was recognised, as people say it: `CSV · GB18030 · gzip` for `text/csv; charset=gb18030; gzip`.
+fn media_words(media: &str) -> String {
+    let word = |part: &str| match part.trim() {
+        "text/csv" => "CSV".to_owned(),
+        "application/x-ndjson" => "NDJSON".to_owned(),
+        "application/json" => "JSON".to_owned(),
+        "application/fhir+json" => "FHIR JSON".to_owned(),
+        "application/fhir+ndjson" => "FHIR NDJSON".to_owned(),
+        other => match other.strip_prefix("charset=") {
+            Some(charset) => charset.to_uppercase(),
+            None => other.to_owned(),
+        },
+    };
+    media.split(';').map(word).collect::<Vec<_>>().join(" · ")
+}
+
 fn sender_name(exchange: &Exchange, receipt: &Receipt) -> String {
     exchange
         .institutions()
@@ -97,7 +113,7 @@ async fn list(State(exchange): State<Exchange>, allowed: Allowed, frame: Frame, 
                     html! { (r.rows_received) },
                     html! { (r.rows_stored + r.rows_replaced) },
                     html! { (r.rows_rejected) },
-                    html! { @match r.score { Some(s) => (format!("{s:.1}")), None => "—" } },
+                    html! { @match r.score { Some(s) => (ui::score_number(f64::from(s))), None => "—" } },
                 ],
             )
         })
@@ -111,7 +127,7 @@ async fn list(State(exchange): State<Exchange>, allowed: Allowed, frame: Frame, 
             filters: &[
                 Filter::Choice { name: "dataset", label: "数据集", options: &datasets },
                 Filter::Choice { name: "state", label: "状态", options: &states },
-                Filter::Text { name: "day", label: "接收日期", hint: "2025-03-04" },
+                Filter::Day { name: "day", label: "接收日期" },
             ],
             total: None,
             unit: "个批次",
@@ -139,7 +155,7 @@ async fn form(State(exchange): State<Exchange>, allowed: Allowed, frame: Frame, 
     let body = html! {
         (page_head(&[("数据上传", "/batches")], "上传文件", "文件先完整保存，再逐行校验；坏行不影响好行。", html! {}))
         section.mk-card { div.mk-card-body {
-            form method="post" action="/batches" enctype="multipart/form-data" {
+            form.mk-form method="post" action="/batches" enctype="multipart/form-data" {
                 @if !own {
                     div.mk-field {
                         label for="institution" { "机构" em title="必填" { " *" } }
@@ -165,6 +181,7 @@ async fn form(State(exchange): State<Exchange>, allowed: Allowed, frame: Frame, 
                 }
                 (ui::field(&ui::Field { name: "file", label: "文件", kind: ui::Kind::File, required: true,
                     hint: "CSV 或 NDJSON，可以 gzip 压缩；UTF-8 或 GB18030。列名可用字段名、中文名或数据元标识符。", ..ui::Field::default() }))
+                p.mk-muted { "各数据集的字段、规则和表头模板见" a href="/datasets" { "数据集目录" } "。" }
                 div.mk-acts { button.btn.btn-primary type="submit" { (icon("upload")) " 上传" } a.btn href="/batches" { "取消" } }
             }
         } }
@@ -292,7 +309,7 @@ fn receipt_view(exchange: &Exchange, found: &Receipt, rules: &[RuleCount], kept:
                     ("状态".to_owned(), state_badge(found)),
                     ui::fact("机构", &sender_name(exchange, found)),
                     ui::fact("文件", &found.file_name),
-                    ui::fact("格式", &found.media),
+                    ui::fact("格式", &media_words(&found.media)),
                     ui::fact("接收时间", &shown(found.received_at)),
                     ui::fact("完成时间", &found.finished_at.map(shown).unwrap_or_default()),
                     ui::fact("提交人", &found.submitted_by),
@@ -317,14 +334,14 @@ fn rule_table(exchange: &Exchange, rules: &[RuleCount]) -> Markup {
         "问题按规则汇总",
         html! {},
         html! {
-            div.mk-scroll { table.mk-table {
+            div.mk-scroll.mk-stacked { table.mk-table {
                 thead { tr { th { "规则" } th { "维度" } th.mk-num { "权重" } th.mk-num { "检查行数" } th.mk-num { "不合格" } th.mk-num { "占比" } th { "处理" } th { "如何改正" } } }
                 tbody {
                     @for count in rules.iter().filter(|r| r.failed > 0) {
                         @if let Some((dataset, rule)) = rule_of(exchange, count) {
                             tr {
                                 td data-label="规则" { (rule.message) @if exchange.catalog().datasets.len() > 1 { br; small.mk-muted { (dataset.name) " · " (rule.code) } } }
-                                td data-label="维度" { (rule.dimension.name()) }
+                                td.mk-nowrap data-label="维度" { (rule.dimension.name()) }
                                 td.mk-num data-label="权重" { (rule.weight) }
                                 td.mk-num data-label="检查行数" { (count.checked) }
                                 td.mk-num data-label="不合格" { (count.failed) }
@@ -354,7 +371,7 @@ fn issue_table(exchange: &Exchange, batch: i64, total: i64, rows: &[receipt::Iss
         " · " a href={ "/api/v1/batches/" (batch) "/issues.csv" } download { "CSV" }
         " · " a href={ "/api/v1/batches/" (batch) "/issues.xlsx" } download { "XLSX" }
     };
-    card_with("问题清单", links, html! { div.mk-scroll { (issue_rows(exchange, rows)) } })
+    card_with("问题清单", links, html! { div.mk-scroll.mk-stacked { (issue_rows(exchange, rows)) } })
 }
 
 fn issue_rows(exchange: &Exchange, rows: &[receipt::IssueRow]) -> Markup {
@@ -364,8 +381,8 @@ fn issue_rows(exchange: &Exchange, rows: &[receipt::IssueRow]) -> Markup {
             tbody { @for issue in rows.iter().map(|r| receipt::explain(exchange.catalog(), r)) {
                 tr {
                     td.mk-num data-label="行号" { (issue.row) }
-                    td data-label="列" { (issue.title) br; small.mk-muted { (issue.column) } }
-                    td data-label="原值" { @if issue.value.is_empty() { span.mk-muted { "（空）" } } @else { code { (issue.value) } } }
+                    td.mk-nowrap data-label="列" { (issue.title) br; small.mk-muted { (issue.column) } }
+                    td.mk-nowrap[issue.value.chars().count() <= 20] data-label="原值" { @if issue.value.is_empty() { span.mk-muted { "（空）" } } @else { code { (issue.value) } } }
                     td data-label="问题" { (issue.message) }
                     td data-label="如何改正" { (issue.hint) }
                     td data-label="处理" { @if issue.rejected { (badge(Tone::Bad, "拒收")) } @else { (badge(Tone::Warn, "扣分")) } }
@@ -398,7 +415,7 @@ async fn issues(
             a.btn href={ "/api/v1/batches/" (batch) "/issues.csv" } download { (icon("download")) " CSV" }
             a.btn href={ "/api/v1/batches/" (batch) "/issues.xlsx" } download { (icon("download")) " XLSX" }
         }))
-        section.mk-card { div.mk-scroll { (issue_rows(&exchange, &rows)) } (ui::paging(&here, &state)) }
+        section.mk-card { div.mk-scroll.mk-stacked { (issue_rows(&exchange, &rows)) } (ui::paging(&here, &state)) }
     };
     Ok(frame.page("问题清单", body))
 }

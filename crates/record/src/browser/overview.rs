@@ -73,7 +73,7 @@ pub fn page(place: &Place, view: &RecordView) -> Markup {
             (tabs(&view.tabs))
             a.btn.mk-no-print href={ (place.base) "/print" } { (icon("printer")) "打印" }
         }
-        div.mk-side.mk-record {
+        div.mk-side.mk-record.mk-side-last[place.section != Section::Overview] {
             aside.mk-stack aria-label="要点" { (side(place, &view.side)) }
             div.mk-stack { (sections::content(place, &view.content)) }
         }
@@ -141,14 +141,14 @@ fn problem(place: &Place, p: &Problem) -> Markup {
                 @if p.chronic { b { (p.name) } } @else { (p.name) }
             }
             small {
-                @if p.first == p.last { (p.last) } @else { (p.first) " 至 " (p.last) "，" (p.days) " 天" }
+                @if p.first == p.last { (p.last) } @else { span.mk-nowrap { (p.first) " 至 " (p.last) } "，共 " (p.days) " 天" }
             }
         }
     }
 }
 
 fn medicine(m: &Medicine) -> Markup {
-    html! { li { span { (m.name) } small { @if !m.usage.is_empty() { (m.usage) " · " } (m.last) } } }
+    html! { li { span { (m.name) } small { @if !m.usage.is_empty() { (m.usage) " · " } span.mk-nowrap { (m.last) } } } }
 }
 
 fn result(place: &Place, r: &ResultRow) -> Markup {

@@ -14,12 +14,20 @@ pub fn fact(name: &str, value: &str) -> (String, Markup) {
     )
 }
 
-/// A description list in as many columns as fit; values longer than 40 characters take a whole row.
+/// Whether a value needs a whole row: it is longer than 40 characters, or has a word that would be cut in the middle.
+fn wide(value: &str) -> bool {
+    const WORD: usize = 22;
+    !value.starts_with('<')
+        && (value.chars().count() > 40
+            || value.split(|c: char| !c.is_ascii_graphic()).any(|w| w.len() > WORD))
+}
+
+/// A description list in as many columns as fit; long values take a whole row.
 pub fn describe(facts: &[(String, Markup)]) -> Markup {
     html! {
         dl.mk-facts {
             @for (name, value) in facts {
-                div.mk-wide[value.0.chars().count() > 40 && !value.0.starts_with('<')] { dt { (name) } dd { (value) } }
+                div.mk-wide[wide(&value.0)] { dt { (name) } dd { (value) } }
             }
         }
     }

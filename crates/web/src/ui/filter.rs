@@ -35,6 +35,13 @@ pub enum Filter<'a> {
         /// Values and their names; the first is what holds when nothing is chosen.
         options: &'a [(String, String)],
     },
+    /// One day, of the field `name`.
+    Day {
+        /// Field in the address.
+        name: &'a str,
+        /// Label.
+        label: &'a str,
+    },
     /// A span of days; fields `{name}_from` and `{name}_to`.
     Days {
         /// Stem of the fields in the address.
@@ -47,7 +54,10 @@ pub enum Filter<'a> {
 impl Filter<'_> {
     fn names(&self) -> Vec<String> {
         match self {
-            Filter::Text { name, .. } | Filter::Choice { name, .. } | Filter::Pick { name, .. } => {
+            Filter::Text { name, .. }
+            | Filter::Choice { name, .. }
+            | Filter::Pick { name, .. }
+            | Filter::Day { name, .. } => {
                 vec![(*name).to_owned()]
             }
             Filter::Days { name, .. } => vec![format!("{name}_from"), format!("{name}_to")],
@@ -85,6 +95,12 @@ fn one(here: &Here, filter: &Filter) -> Markup {
             label.mk-filter-wide {
                 (label)
                 input.form-control type="search" name=(name) value=(here.get(name).unwrap_or("")) placeholder=(hint);
+            }
+        },
+        Filter::Day { name, label } => html! {
+            label {
+                (label)
+                input.form-control type="date" name=(name) value=(here.get(name).unwrap_or(""));
             }
         },
         Filter::Choice { name, label, options } => html! {

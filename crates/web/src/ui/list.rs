@@ -137,7 +137,7 @@ pub fn table(here: &Here, columns: &[Column], rows: &[Row]) -> Markup {
                         tr class=[(!row.mark.is_empty()).then_some(row.mark)] data-href=[row.href.as_deref()] {
                             @for (index, cell) in row.cells.iter().enumerate() {
                                 @let column = columns.get(index).copied().unwrap_or_default();
-                                td.mk-num[column.number] data-label=(column.title) {
+                                td.mk-num[column.number].mk-nowrap[!column.number && brief(cell)] data-label=(column.title) {
                                     @match (&row.href, index) {
                                         (Some(href), 0) => a href=(href) { (cell) },
                                         _ => (cell),
@@ -169,6 +169,33 @@ fn heading(here: &Here, column: &Column, sorted: &str) -> Markup {
     }
 }
 
+/// Whether what a cell shows is so short that it should stay in one line: dates, addresses, codes, a word or two.
+/// Counted in half-widths over each of its lines, so that a name over a small second line is short when both are.
+pub fn brief(cell: &Markup) -> bool {
+    /// Twenty half-widths, ten Chinese characters: a moment to the second fits.
+    const MOST: usize = 20;
+    let (mut line, mut tag) = (0, None::<String>);
+    for letter in cell.0.chars() {
+        match (&mut tag, letter) {
+            (None, '<') => tag = Some(String::new()),
+            (None, _) => line += if letter.is_ascii() { 1 } else { 2 },
+            (Some(name), '>') => {
+                // What begins a new line in a cell.
+                let name = name.trim_start_matches('/');
+                if ["br", "small", "div", "p"].iter().any(|b| name.split(' ').next() == Some(*b)) {
+                    line = 0;
+                }
+                tag = None;
+            }
+            (Some(name), _) => name.push(letter),
+        }
+        if line > MOST {
+            return false;
+        }
+    }
+    true
+}
+
 /// A count with separators: `1,234,567`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -190,6 +217,19 @@ mod tests {
     fn counts_have_separators() {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn short_cells_stay_in_one_line() {
+        for (cell, short) in [
+            (html! { "2026-11-23 04:34:59" }, true),
+            (html! { "龚程 " small { "医院数据工程师" } }, true),
+            (html! { a href="/a/very/long/address/of/a/page" { "批次 8032" } br; "第 1 行" }, true),
+            (html! { "（演示）平桥区明港镇中心卫生院" }, false),
+            (html! { "短" small { "这一行说明比一格该有的长得多了" } }, false),
+        ] {
+            assert_eq!(brief(&cell), short, "{}", cell.0);
         }
     }
 

@@ -23,7 +23,7 @@ pub fn score_tone(score: f64) -> Tone {
 }
 
 /// One decimal, never rounded up: 99.96 is not 100.
-fn shown(score: f64) -> String {
+pub fn score_number(score: f64) -> String {
     let cut = (score.clamp(0.0, 100.0) * 10.0 + 1e-9).floor() / 10.0;
     if cut >= 100.0 { "100".to_owned() } else { format!("{cut:.1}") }
 }
@@ -38,7 +38,7 @@ pub fn score_ring(score: Option<f64>, parts: &[ScorePart]) -> Markup {
         Some(Tone::Warn) => ("mk-ring-warn", "待改进"),
         Some(_) => ("mk-ring-bad", "不合格"),
     };
-    let number = score.map_or("—".to_owned(), shown);
+    let number = score.map_or("—".to_owned(), score_number);
     let arc = score.unwrap_or(0.0).clamp(0.0, 100.0) / 100.0 * LENGTH;
     html! {
         div.mk-score {
@@ -61,7 +61,7 @@ pub fn score_ring(score: Option<f64>, parts: &[ScorePart]) -> Markup {
                                     rect width=(format!("{:.1}", part.score.unwrap_or(0.0).clamp(0.0, 100.0))) height="6" {}
                                 }
                             }
-                            dd.mk-num { (part.score.map_or("—".to_owned(), shown)) }
+                            dd.mk-num { (part.score.map_or("—".to_owned(), score_number)) }
                         }
                     }
                 }
@@ -79,7 +79,7 @@ mod tests {
         for (score, text) in
             [(100.0, "100"), (99.96, "99.9"), (95.3, "95.3"), (0.0, "0.0"), (-3.0, "0.0"), (104.0, "100")]
         {
-            assert_eq!(shown(score), text);
+            assert_eq!(score_number(score), text);
         }
     }
 }
