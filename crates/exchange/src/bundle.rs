@@ -16,7 +16,7 @@ use web::{Access, Allowed, Reply, Routes};
 
 use crate::Exchange;
 use crate::batch::{self, Receipt, sender};
-use crate::intake::{Door, Submission};
+use crate::intake::{Door, NO_RESOURCE, Submission};
 
 const SEND: Access = Access::Needs(Need::new(Line::Exchange, Act::Write));
 
@@ -100,6 +100,13 @@ async fn answer(exchange: &Exchange, receipt: &Receipt) -> Result<Value> {
                 row.try_get(1).db("read a kept resource")?,
                 row.try_get(2).db("read a kept resource")?,
             );
+            if kind == NO_RESOURCE {
+                if let Some(entry) = usize::try_from(position - 1).ok().and_then(|p| entries.get_mut(p)) {
+                    *entry = json!({ "response": { "status": "422 Unprocessable Entity",
+                        "outcome": outcome("error", "structure", &reason) } });
+                }
+                continue;
+            }
             let text = format!("{kind}：{reason}。原文已保留，未映射。");
             if let Some(entry) = usize::try_from(position - 1).ok().and_then(|p| entries.get_mut(p)) {
                 *entry = json!({ "response": { "status": "202 Accepted",

@@ -60,24 +60,20 @@ impl Inbox {
                 now_seen.insert(path, stamp);
                 continue;
             }
-            match self.take(exchange, &institution, &dataset, &path).await {
-                Ok(()) => taken += 1,
-                // Busy or out of order: the file stays and is tried again.
-                Err(Error::Refused(refusal))
-                    if matches!(
-                        refusal.kind,
-                        kernel::RefusalKind::Busy { .. } | kernel::RefusalKind::Unavailable
-                    ) =>
-                {
+            match self.take(exchange, &institution, &dataset, &path, stamp).await {
+                Ok(true) => taken += 1,
+                Ok(false) => {
                     now_seen.insert(path, stamp);
                 }
+                Err(Error::Refused(refusal)) if !may_pass(refusal.kind) => {
+                    tracing::warn!(%refusal, file = %path.display(), "file of the watched folder");
+                    self.put_away("failed", &institution, &dataset, &path, &refusal.message).await?;
+                }
+                // Busy or out of order: the file stays and is tried again. If it was accepted already, its request
+                // key leads to the same batch.
                 Err(error) => {
-                    let why = match &error {
-                        Error::Refused(refusal) => refusal.message.clone(),
-                        Error::Fault { .. } => "系统出错，请联系平台管理员。".to_owned(),
-                    };
-                    tracing::warn!(%error, file = %path.display(), "file of the watched folder");
-                    self.put_away("failed", &institution, &dataset, &path, &why).await?;
+                    tracing::warn!(%error, file = %path.display(), "file of the watched folder waits");
+                    now_seen.insert(path, stamp);
                 }
             }
         }
@@ -85,7 +81,15 @@ impl Inbox {
         Ok(taken)
     }
 
-    async fn take(&self, exchange: &Exchange, institution: &str, dataset: &str, path: &Path) -> Result<()> {
+    // Whether the file is done with; not yet while its batch is not.
+    async fn take(
+        &self,
+        exchange: &Exchange,
+        institution: &str,
+        dataset: &str,
+        path: &Path,
+        (bytes, modified): (u64, SystemTime),
+    ) -> Result<bool> {
         let card = exchange.institutions().by_code(institution).ok_or_else(|| {
             Refusal::not_found(
                 "institution.unknown",
@@ -100,18 +104,22 @@ impl Inbox {
             institution: card.id,
             dataset: (dataset != "fhir").then(|| dataset.to_owned()),
             door: Door::Folder,
+            request_key: Some(format!("folder/{dataset}/{name}/{bytes}/{}", since_1970(modified))),
             file_name: name,
-            request_key: None,
             atomic: false,
             received_at: None,
         };
         let accepted = exchange.intake.accept(&reach, submission, file).await?;
         let id = exchange.intake.finish(accepted).await?;
         let receipt = batch::read(exchange, &reach, id).await?;
+        if !receipt.is_final() {
+            return Ok(false);
+        }
         let text = serde_json::to_string_pretty(&batch::json(&receipt, exchange.catalog(), &[], &[]))
             .doing("write a receipt")?;
         let folder = if receipt.state == "failed" { "failed" } else { "done" };
-        self.put_away(folder, institution, dataset, path, &text).await
+        self.put_away(folder, institution, dataset, path, &text).await?;
+        Ok(true)
     }
 
     async fn put_away(
@@ -151,6 +159,15 @@ impl Inbox {
         found.sort();
         Ok(found)
     }
+}
+
+/// Whether the reason may go away by itself.
+fn may_pass(kind: kernel::RefusalKind) -> bool {
+    matches!(kind, kernel::RefusalKind::Busy { .. } | kernel::RefusalKind::Unavailable)
+}
+
+fn since_1970(time: SystemTime) -> u128 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos())
 }
 
 fn last(path: &Path) -> String {

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 use super::Inner;
 use super::chunk::Chunk;
-use super::process::{Batch, Checking, Ending, Patience, advance};
-use super::resources::Resources;
+use super::process::{Batch, Checking, Ending, Patience, advance, objects_unreadable};
+use super::resources::{Resources, Trouble};
 use super::tally::Totals;
 use crate::fhir::{Kept, Mapped};
 
@@ -45,11 +45,17 @@ impl Inner {
             let mut reader =
                 Reading { catalog: &catalog, checking: &checking, checkers: BTreeMap::new(), send: &send };
             let mut ending = Ending::default();
-            if let Err(stopped) = reader.read(file, &mut ending) {
-                ending.failure = Some(stopped);
+            match reader.read(file, &mut ending) {
+                Ok(()) => {}
+                Err(Trouble::File(message)) => ending.failure = Some(message),
+                Err(Trouble::Storage(error)) => {
+                    tracing::error!(%error, "an original cannot be read from the object store");
+                    return Err(objects_unreadable());
+                }
             }
             ending.counts = reader.checkers.into_values().map(|(d, _, c)| (d, c)).collect();
             let _ = send.blocking_send(Parcel::End(Box::new(ending)));
+            Ok(())
         });
         let (mut done, mut listed) = (batch.rows_done, 0);
         let mut outcome = Ok(());
@@ -69,7 +75,7 @@ impl Inner {
             }
         }
         drop(parcels);
-        reading.await.map_err(|e| Error::fault("read a FHIR batch", e))?;
+        reading.await.map_err(|e| Error::fault("read a FHIR batch", e))??;
         outcome
     }
 
@@ -139,12 +145,11 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    // `Err` carries, for the sender, why the batch could not be read to its end.
     fn read(
         &mut self,
         file: impl Read + Send + 'static,
         ending: &mut Ending,
-    ) -> std::result::Result<(), String> {
+    ) -> std::result::Result<(), Trouble> {
         let mut source = Resources::open(file)?;
         let mut last = 0;
         while let Some(run) = source.next(self.catalog)? {
@@ -163,13 +168,12 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn check(&mut self, mapped: Mapped, last: i64) -> std::result::Result<Group, String> {
+    fn check(&mut self, mapped: Mapped, last: i64) -> std::result::Result<Group, Trouble> {
         let mut sets: BTreeMap<i16, (Arc<Dataset>, Chunk)> = BTreeMap::new();
         for row in mapped.rows {
-            let dataset = self
-                .catalog
-                .dataset(row.dataset)
-                .ok_or_else(|| format!("目录中没有数据集 {}，无法保存 {} 资源。", row.dataset, row.kind))?;
+            let dataset = self.catalog.dataset(row.dataset).ok_or_else(|| {
+                Trouble::File(format!("目录中没有数据集 {}，无法保存 {} 资源。", row.dataset, row.kind))
+            })?;
             let (_, checker, counts) = self.checkers.entry(dataset.number).or_insert_with(|| {
                 let checker = Checker::new(dataset, self.checking.tables.clone());
                 (dataset.clone(), checker, RuleCounts::new(dataset.rules.len()))

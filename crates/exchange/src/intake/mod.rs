@@ -31,6 +31,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use accept::{Accepted, Door, Submission};
 pub use chunk::BatchRef;
+pub(crate) use resources::NO_RESOURCE;
 
 /// Rows that are checked, linked and stored together.
 pub const CHUNK_ROWS: usize = 4_000;

@@ -93,7 +93,8 @@ impl Intake {
         let reading =
             tokio::task::spawn_blocking(move || read_tabular(file, dataset, &checking, skip, &send));
         let written = inner.write_parcels(&batch, parcels).await;
-        reading.await.map_err(|e| Error::fault("read a batch", e))?;
+        // Why the reader stopped explains more than that the writer missed its end.
+        reading.await.map_err(|e| Error::fault("read a batch", e))??;
         written
     }
 }
@@ -101,8 +102,18 @@ impl Intake {
 /// A session lock on a batch, so that two processes on one database never work on the same one. The server lets go
 /// of it by itself when the process dies.
 struct Claim {
-    connection: sqlx::pool::PoolConnection<sqlx::Postgres>,
+    /// `None` once released.
+    connection: Option<sqlx::pool::PoolConnection<sqlx::Postgres>>,
     batch: i64,
+}
+
+impl Drop for Claim {
+    // Dropped without release (a panic, a lost connection): the connection must not go back to the pool with the lock.
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(connection.detach());
+        }
+    }
 }
 
 /// Keeps the locks of batches apart from other advisory locks with one number.
@@ -116,17 +127,18 @@ impl Claim {
             .fetch_one(&mut *connection)
             .await
             .db("claim a batch")?;
-        Ok(taken.then_some(Self { connection, batch }))
+        Ok(taken.then_some(Self { connection: Some(connection), batch }))
     }
 
     async fn release(mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
         let released = sqlx::query("select pg_advisory_unlock($1)")
             .bind(CLAIMS | self.batch)
-            .execute(&mut *self.connection)
+            .execute(&mut *connection)
             .await;
         if released.is_err() {
-            // The connection is lost, and the lock with it; it must not go back to the pool.
-            drop(self.connection.detach());
+            // Lost, and the lock with it.
+            drop(connection.detach());
         }
     }
 }
@@ -236,13 +248,20 @@ impl Inner {
                                 let totals = self
                                     .write_chunk(tx, batch.reference, &dataset, &chunk, &mut listed)
                                     .await?;
+                                if totals.rejected > 0 {
+                                    // A code table changed since the first pass: the next attempt sees it there.
+                                    return Err(incomplete("a row is rejected that was good before"));
+                                }
                                 advance(tx, batch.reference.id, done, last_row, totals).await?;
                                 done = last_row;
                             }
-                            Parcel::End { ending } => self.close(tx, batch, &ending).await?,
+                            Parcel::End { ending } if ending.failure.is_none() => {
+                                return self.close(tx, batch, &ending).await;
+                            }
+                            Parcel::End { .. } => return Err(incomplete("the file could not be read again")),
                         }
                     }
-                    Ok(())
+                    Err(incomplete("the reader stopped before the end"))
                 })
                 .await;
         }
@@ -310,8 +329,8 @@ impl Inner {
                 Parcel::End { ending: end } => ending = Some(end),
             }
         }
-        reading.await.map_err(|e| Error::fault("read a batch", e))?;
-        let Some(mut ending) = ending else { return Ok(false) };
+        reading.await.map_err(|e| Error::fault("read a batch", e))??;
+        let Some(mut ending) = ending else { return Err(incomplete("the reader stopped before the end")) };
         if rejected == 0 && ending.failure.is_none() {
             return Ok(true);
         }
@@ -423,6 +442,11 @@ impl Inner {
     }
 }
 
+// Rolls an all-or-nothing batch back: nothing of it may be kept unless its end was reached.
+fn incomplete(why: &'static str) -> Error {
+    Error::fault("write an all-or-nothing batch", why)
+}
+
 /// Moves the mark of what is committed. Refuses when the mark is not where this process left it, so that two
 /// processes can never both count a chunk.
 pub(super) async fn advance(tx: &mut Tx<'_>, batch: i64, from: i64, to: i64, totals: Totals) -> Result<()> {
@@ -459,12 +483,12 @@ fn read_tabular(
     checking: &Checking,
     skip: i64,
     send: &mpsc::Sender<Parcel>,
-) {
+) -> Result<()> {
     let checker = Checker::new(&dataset, checking.tables.clone());
     let mut counts = RuleCounts::new(dataset.rules.len());
     let mut ending = Ending::default();
     match read::open(file, &dataset, None) {
-        Err(error) => ending.failure = Some(error.message),
+        Err(error) => ending.failure = Some(fault_of_sender(error)?),
         Ok(mut reader) => {
             let mut raw = Vec::with_capacity(CHUNK_ROWS);
             loop {
@@ -475,13 +499,13 @@ fn read_tabular(
                 let some = !chunk.rows.is_empty() || !chunk.unreadable.is_empty();
                 if some && send.blocking_send(Parcel::Rows { chunk, last_row }).is_err() {
                     // The writer gave up; it says why.
-                    return;
+                    return Ok(());
                 }
                 match read {
                     Ok(0) => break,
                     Ok(_) => {}
-                    Err(ReadError { message, .. }) => {
-                        ending.failure = Some(message);
+                    Err(error) => {
+                        ending.failure = Some(fault_of_sender(error)?);
                         break;
                     }
                 }
@@ -492,6 +516,26 @@ fn read_tabular(
     }
     ending.counts.push((dataset, counts));
     let _ = send.blocking_send(Parcel::End { ending: Box::new(ending) });
+    Ok(())
+}
+
+/// What is wrong with the file, for its sender. A disk of ours that cannot be read is no fault of the file: the batch
+/// stays where it is and is tried again.
+fn fault_of_sender(error: ReadError) -> Result<String> {
+    if error.code == "source_failed" {
+        tracing::error!(%error, "an original cannot be read from the object store");
+        return Err(objects_unreadable());
+    }
+    Ok(error.message)
+}
+
+pub(super) fn objects_unreadable() -> Error {
+    kernel::Refusal::new(
+        RefusalKind::Unavailable,
+        "objects.unreadable",
+        "平台的文件存储暂时读不出来，批次已接收并保存，恢复后会自动继续处理。",
+    )
+    .into()
 }
 
 fn check_rows(
