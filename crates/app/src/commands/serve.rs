@@ -31,6 +31,18 @@ pub struct ServeArgs {
     pub inbox: Option<std::path::PathBuf>,
 }
 
+/// How often unfinished batches are looked for.
+const ROUND: Duration = Duration::from_secs(15);
+
+/// Half-received files are swept away every so many rounds.
+const SWEEP_EVERY: u32 = 240;
+
+/// A file that is being received for longer than this will never be whole.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long background work may take to end; what is cut off goes on at the next start.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Runs the command.
 pub async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<()> {
     let began = Instant::now();
@@ -67,14 +79,22 @@ pub async fn serve(
     let background = {
         let (exchange, stop) = (exchange.clone(), stop.clone());
         tokio::spawn(async move {
-            // Batches that an earlier process left, and those whose database or disk came back.
+            // Batches that an earlier process left, and those whose database or disk came back; half-received files.
+            let mut rounds = 0u32;
             loop {
+                if rounds.is_multiple_of(SWEEP_EVERY)
+                    && let Some(before) = std::time::SystemTime::now().checked_sub(STALE)
+                    && let Err(error) = exchange.intake.parts().objects.sweep(before).await
+                {
+                    tracing::warn!(%error, "sweep half-received files");
+                }
+                rounds = rounds.wrapping_add(1);
                 if let Err(error) = exchange.intake.resume().await {
                     tracing::warn!(%error, "resume batches");
                 }
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    () = tokio::time::sleep(Duration::from_secs(15)) => {}
+                    () = tokio::time::sleep(ROUND) => {}
                 }
             }
         })
@@ -109,8 +129,11 @@ pub async fn serve(
     stop.cancel();
     watching.abort();
     following.abort();
-    let _ = background.await;
-    let _ = working.await;
+    for mut task in [background, working] {
+        if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
     platform.close().await?;
     eprintln!("已停止。");
     Ok(served?)

@@ -116,8 +116,10 @@ impl Intake {
         }
         // Out of an address it may hold what no database text can, and be of any length.
         let file_name: String = submission.file_name.chars().filter(|c| !c.is_control()).take(200).collect();
-        let place = self.place()?;
+        // Asked before the body is read, taken after it: slow senders must not hold the places of others.
+        drop(self.place()?);
         let original = parts.objects.put_stream(body).await?;
+        let place = self.place()?;
         store::crash::point("intake.kept");
         let received_at = submission.received_at.unwrap_or_else(|| parts.clock.now());
         let now = parts.clock.now();

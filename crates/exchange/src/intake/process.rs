@@ -69,6 +69,8 @@ impl Intake {
         let outcome = self.process_claimed(id).await;
         if let Err(Error::Refused(refusal)) = &outcome
             && refusal.kind == RefusalKind::Unavailable
+            // The store answers but has lost the original: no waiting brings it back.
+            && refusal.code != "objects.missing"
         {
             inner.forgive(id).await;
         }
@@ -451,7 +453,8 @@ fn incomplete(why: &'static str) -> Error {
 /// processes can never both count a chunk.
 pub(super) async fn advance(tx: &mut Tx<'_>, batch: i64, from: i64, to: i64, totals: Totals) -> Result<()> {
     let moved = sqlx::query(
-        "update batch set rows_done = $3, rows_received = rows_received + $4, rows_stored = rows_stored + $5,
+        // Progress: the attempts before it no longer tell of a batch that cannot be processed.
+        "update batch set attempts = 0, rows_done = $3, rows_received = rows_received + $4, rows_stored = rows_stored + $5,
             rows_unchanged = rows_unchanged + $6, rows_replaced = rows_replaced + $7,
             rows_withdrawn = rows_withdrawn + $8, rows_rejected = rows_rejected + $9, issue_count = issue_count + $10
          where id = $1 and rows_done = $2 and state = 'processing'",
