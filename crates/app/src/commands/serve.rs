@@ -82,8 +82,8 @@ pub async fn serve(
             // Batches that an earlier process left, and those whose database or disk came back; half-received files.
             let mut rounds = 0u32;
             loop {
+                let before = (exchange.intake.parts().clock.now() - STALE).into();
                 if rounds.is_multiple_of(SWEEP_EVERY)
-                    && let Some(before) = std::time::SystemTime::now().checked_sub(STALE)
                     && let Err(error) = exchange.intake.parts().objects.sweep(before).await
                 {
                     tracing::warn!(%error, "sweep half-received files");
