@@ -22,7 +22,7 @@ async function launch() {
     headless: true,
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync", "--lang=zh-CN", "--force-color-profile=srgb",
+      "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
     ],
   });
   return browser;

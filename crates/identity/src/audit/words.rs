@@ -76,6 +76,11 @@ pub fn purpose(code: &str) -> &str {
     name(PURPOSES, code)
 }
 
+/// Where somebody acted from; the program's own acts come from the machine it runs on.
+pub fn address(address: &str) -> &str {
+    if address == "local" { "本机" } else { address }
+}
+
 fn name<'a>(words: &[(&'static str, &'static str)], code: &'a str) -> &'a str {
     words.iter().find(|(known, _)| *known == code).map_or(code, |(_, name)| name)
 }

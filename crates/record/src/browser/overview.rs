@@ -113,7 +113,7 @@ fn side(place: &Place, side: &Side) -> Markup {
         (card_with("主要问题", html! { small { "按诊断归并" } }, html! {
             @if problems.is_empty() { (none("档案中没有诊断。")) } @else { (folded(&problems)) }
         }))
-        (card_with("在用药品", html! { small { "近 90 天处方" } }, html! {
+        (card_with("在用药品", html! { small { "末次记录前 90 天处方" } }, html! {
             @if medicines.is_empty() { (none("近期没有处方药品。")) } @else { (folded(&medicines)) }
         }))
         @if !side.measures.is_empty() {
