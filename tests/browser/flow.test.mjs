@@ -159,6 +159,19 @@ test("the record fits a phone", options, () =>
     await assertNoSideways(page);
   }));
 
+test("the printed summary says whose it is", options, () =>
+  withPage({}, async (page) => {
+    await signIn(page, "yisheng");
+    await page.goto(at(`${record}/print`));
+    // The width between the margins of an A4 sheet: narrower than many a phone's page, yet no phone.
+    await page.setViewportSize({ width: 703, height: 1000 });
+    await page.emulateMedia({ media: "print" });
+    const banner = page.locator(".mk-person");
+    for (const words of [who.name, who.birth]) await banner.getByText(words).first().waitFor();
+    assert.equal(await page.getByRole("link", { name: "返回健康档案" }).isVisible(), false, "buttons are not printed");
+    await assertNoSideways(page);
+  }));
+
 test("the auditor finds that reading with its purpose", options, () =>
   withPage({}, async (page) => {
     await signIn(page, "shenji");

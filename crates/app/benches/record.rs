@@ -148,6 +148,8 @@ async fn fill(pool: &PgPool, first: i64, people: i64) -> anyhow::Result<()> {
     for statement in ["vacuum analyze", "checkpoint"] {
         sqlx::raw_sql(statement).execute(pool).await?;
     }
+    // A city that was filled in minutes still has gigabytes to write out; one that grew day by day has not.
+    std::process::Command::new("sync").status()?;
     Ok(())
 }
 

@@ -93,7 +93,10 @@ pub(super) async fn list_page(
     let empty = if searched {
         ("没有符合条件的机构", "请放宽条件，或核对名称和代码。")
     } else {
-        ("还没有登记机构", "系统管理员可用命令 minkang registry institution 登记机构，登记后机构才能上传数据。")
+        (
+            "还没有登记机构",
+            "系统管理员可用命令 minkang registry institution 登记机构，登记后机构才能上传数据。",
+        )
     };
     let body = html! {
         (page_head(&[], "机构", "在本平台登记、可以上传数据的医疗卫生机构。", html! {}))

@@ -109,6 +109,10 @@ async fn the_workstation_comes_before_whoever_signed_in_with_the_same_browser() 
     browser.get(&link).await;
     assert!(browser.get("/embed/record/42").await.text.contains("李大夫"));
     let beside = browser.get("/medical").await;
-    assert_eq!(beside.status, StatusCode::FORBIDDEN, "a link opens the embedded record and nothing beside it");
+    assert_eq!(
+        beside.status,
+        StatusCode::FORBIDDEN,
+        "a link opens the embedded record and nothing beside it"
+    );
     assert!(!browser.cookies.contains_key("minkang_session"));
 }
