@@ -143,7 +143,7 @@ impl<'x> Scene<'x, '_> {
                 stay.imaging.0 += about.price;
             }
         }
-        for code in stay.admission.drugs {
+        for code in stay.admission.drugs.iter().filter(|code| self.person.tolerates(code)) {
             if let Some(drug) = drug(code) {
                 let packs = if drug.form == "02" { days } else { (days / drug.days).max(1) };
                 charges.push(Charge::medicine(drug, self.name_of("drug_common", drug.code), packs));
@@ -214,7 +214,7 @@ impl<'x> Scene<'x, '_> {
             ("1", "05", "Ⅱ级护理".to_owned(), None),
             ("1", "07", "低盐低脂饮食".to_owned(), None),
         ];
-        for code in stay.admission.drugs {
+        for code in stay.admission.drugs.iter().filter(|code| self.person.tolerates(code)) {
             orders.push(("1", "01", self.name_of("drug_common", code).to_owned(), drug(code)));
         }
         for panel in self.panels(stay).iter().take(4) {

@@ -313,6 +313,7 @@ impl<'x> Scene<'x, '_> {
         for (position, code) in ailment.drugs.iter().enumerate() {
             if (position == 0 || self.dice.chance(0.5))
                 && drugs.len() < 3
+                && self.person.tolerates(code)
                 && let Some(drug) = drug(code)
             {
                 drugs.push((drug, 1 + i64::from(self.dice.chance(0.2))));

@@ -34,20 +34,46 @@ pub struct Allergen {
     pub name: &'static str,
     /// Medicine of `drug_common`, if it is one.
     pub drug: Option<&'static str>,
+    /// Its family: first and last code of `drug_common` that the person must not be given.
+    pub family: Option<(&'static str, &'static str)>,
     /// What happens.
     pub reaction: &'static str,
+}
+
+impl Allergen {
+    /// Whether a medicine is of its family.
+    #[must_use]
+    pub fn forbids(&self, code: &str) -> bool {
+        self.family.is_some_and(|(first, last)| (first..=last).contains(&code))
+    }
 }
 
 /// The allergies people have, commonest first.
 pub const ALLERGENS: &[Allergen] = &[
     Allergen {
-        kind: "101", name: "青霉素", drug: Some("D0005"), reaction: "皮疹、瘙痒，皮试阳性"
+        kind: "101",
+        name: "青霉素",
+        drug: Some("D0005"),
+        family: Some(("D0001", "D0008")),
+        reaction: "皮疹、瘙痒，皮试阳性",
     },
-    Allergen { kind: "103", name: "头孢类抗生素", drug: Some("D0018"), reaction: "全身荨麻疹" },
-    Allergen { kind: "102", name: "磺胺类药物", drug: Some("D0037"), reaction: "固定性药疹" },
-    Allergen { kind: "299", name: "海鲜", drug: None, reaction: "口唇肿胀、风团" },
-    Allergen { kind: "301", name: "花粉", drug: None, reaction: "喷嚏、流涕、眼痒" },
-    Allergen { kind: "105", name: "酒精", drug: None, reaction: "皮肤潮红、瘙痒" },
+    Allergen {
+        kind: "103",
+        name: "头孢类抗生素",
+        drug: Some("D0018"),
+        family: Some(("D0009", "D0021")),
+        reaction: "全身荨麻疹",
+    },
+    Allergen {
+        kind: "102",
+        name: "磺胺类药物",
+        drug: Some("D0037"),
+        family: Some(("D0037", "D0037")),
+        reaction: "固定性药疹",
+    },
+    Allergen { kind: "299", name: "海鲜", drug: None, family: None, reaction: "口唇肿胀、风团" },
+    Allergen { kind: "301", name: "花粉", drug: None, family: None, reaction: "喷嚏、流涕、眼痒" },
+    Allergen { kind: "105", name: "酒精", drug: None, family: None, reaction: "皮肤潮红、瘙痒" },
 ];
 
 /// A death to come.
@@ -126,6 +152,12 @@ pub struct Person {
 }
 
 impl Person {
+    /// Whether the person may be given a medicine of `drug_common`.
+    #[must_use]
+    pub fn tolerates(&self, code: &str) -> bool {
+        !self.allergy.is_some_and(|a| a.forbids(code))
+    }
+
     /// Age in years on a day.
     #[must_use]
     pub fn age(&self, on: NaiveDate) -> i64 {

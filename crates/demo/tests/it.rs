@@ -271,3 +271,39 @@ fn institutions_are_marked_as_invented_with_valid_codes() {
     }
     assert!(city.institutions.iter().any(|i| i.name == "（演示）平桥区试甲镇中心卫生院"));
 }
+
+#[test]
+fn nobody_is_given_what_their_record_says_they_are_allergic_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan(1_500, false);
+    let (manifest, catalog) = make(&plan, folder.path());
+    // What is written of one patient at one institution: allergens, and medicines prescribed or ordered.
+    let (mut allergens, mut given): (HashMap<(usize, String), String>, Vec<(usize, String, String)>) =
+        Default::default();
+    each_row(&plan, &manifest, &catalog, folder.path(), |code, sender, row, _| {
+        let dataset = catalog.dataset(code).unwrap();
+        let cell =
+            |name: &str| row.cells[dataset.field(name).unwrap()].as_deref().unwrap_or_default().to_owned();
+        match code {
+            "allergy" => {
+                allergens.insert((sender, cell("patient_no")), cell("allergen_name"));
+            }
+            "prescription_item" => given.push((sender, cell("patient_no"), cell("drug_name"))),
+            "inpatient_order" => given.push((sender, cell("patient_no"), cell("content"))),
+            _ => {}
+        }
+    });
+    let mut looked_at = 0;
+    for (sender, patient, medicine) in given {
+        let Some(allergen) = allergens.get(&(sender, patient)) else { continue };
+        looked_at += 1;
+        let family: &[&str] = match allergen.as_str() {
+            "青霉素" => &["青霉素", "西林"],
+            "头孢类抗生素" => &["头孢"],
+            "磺胺类药物" => &["磺胺"],
+            _ => &[],
+        };
+        assert!(!family.iter().any(|f| medicine.contains(f)), "allergic to {allergen}, given {medicine}");
+    }
+    assert!(looked_at > 50, "{looked_at}");
+}
