@@ -19,6 +19,13 @@ use crate::read::{neutralise, rows_by_number};
 /// Issues in one file at most. An Excel sheet holds 1,048,576 rows.
 const MOST_ISSUES: i64 = 500_000;
 
+/// Heading of the last column of the file for repair.
+const REPAIR_WHOLE: &str = "问题（上传时忽略本列）";
+
+/// The same when not all offending rows fit into one file.
+const REPAIR_PART: &str =
+    "问题（上传时忽略本列；问题行太多，本文件只含前一部分，改正上传后请再下载其余部分）";
+
 const HEADINGS: [&str; 8] = ["行号", "列名", "中文名", "规则", "原值", "问题", "如何改正", "是否拒收"];
 
 fn cells(issue: &Explained) -> [String; 8] {
@@ -98,7 +105,8 @@ pub(super) async fn repair_csv(
             rows_by_number(file, &numbers, None).map_err(|e| Error::fault("read an original", e))?;
         let mut headings = originals.headings.clone();
         let width = headings.len();
-        headings.push("问题（上传时忽略本列）".to_owned());
+        let part = originals.truncated || found.issue_count > issues.len() as i64;
+        headings.push(if part { REPAIR_PART } else { REPAIR_WHOLE }.to_owned());
         let mut at = 0;
         let rows = originals.rows.into_iter().map(|row| {
             while at < issues.len() && (issues[at].row as u64) < row.number {
