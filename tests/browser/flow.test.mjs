@@ -198,8 +198,8 @@ test("the data manager goes from a cell of the quality matrix to the rows", opti
     const line = page.locator(".mk-matrix tbody tr", { hasText: "平桥区人民医院" });
     await line.locator(`a[href*="day=${day}"]`).click();
     await page.waitForURL(/\/quality\/day\?/);
-    const visits = page.locator("tbody tr", { hasText: "门诊就诊记录" });
-    await visits.getByRole("link", { name: "看行" }).click();
+    // The data set's rows, not those that a rule between data sets found.
+    await page.locator('a[href*="dataset=outpatient_visit"]:not([href*="rule="])', { hasText: "看行" }).click();
     await page.waitForURL(/\/quality\/rows\?/);
     const row = page.locator("tbody tr", { hasText: `MZ${stamp}b` });
     await row.waitFor();
