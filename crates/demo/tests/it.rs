@@ -278,8 +278,8 @@ fn nobody_is_given_what_their_record_says_they_are_allergic_to() {
     let plan = plan(1_500, false);
     let (manifest, catalog) = make(&plan, folder.path());
     // What is written of one patient at one institution: allergens, and medicines prescribed or ordered.
-    let (mut allergens, mut given): (HashMap<(usize, String), String>, Vec<(usize, String, String)>) =
-        Default::default();
+    let mut allergens: HashMap<(usize, String), String> = HashMap::new();
+    let mut given: Vec<(usize, String, String)> = Vec::new();
     each_row(&plan, &manifest, &catalog, folder.path(), |code, sender, row, _| {
         let dataset = catalog.dataset(code).unwrap();
         let cell =

@@ -1,7 +1,7 @@
 //! FHIR R4 → rows of the data sets. Pure: a bundle (or single resources) in, rows and kept resources out.
 //!
 //! Every entry is either mapped into one or more rows or kept as it is with the reason; nothing is dropped. What has
-//! no honest place in a data set (care plans, goals, survey answers, practitioners) is kept.
+//! no honest place in a data set (goals, survey answers, practitioners) is kept.
 //!
 //! | resource | data set |
 //! |---|---|
@@ -17,6 +17,7 @@
 //! | Claim, ExplanationOfBenefit without its claim | `outpatient_fee_item`, `inpatient_fee_item` |
 //! | ImagingStudy | `exam_report`, unless a report of the same bundle speaks for it |
 //! | DocumentReference | `report_file` |
+//! | CarePlan | `report_file`: its activities as the summary of a document |
 //!
 //! Numbers pass through 64-bit floating point and are written in their shortest form (`1.10` becomes `1.1`).
 //! Identifiers: the patient's local number is the identifier of type MR, a visit's the one of type VN, otherwise the
@@ -233,6 +234,7 @@ impl<'a> Mapper<'a> {
             "DiagnosticReport" => self.diagnostic_report(index),
             "ImagingStudy" => self.imaging_study(index),
             "DocumentReference" => self.document(index),
+            "CarePlan" => self.care_plan(index),
             "MedicationRequest" => self.medication_request(index),
             "Immunization" => self.immunization(index),
             "AllergyIntolerance" => self.allergy(index),
@@ -241,7 +243,6 @@ impl<'a> Mapper<'a> {
                 Err("机构、科室与人员不是数据集的行；其名称已写入引用它的行")
             }
             "Medication" => Err("药品说明随引用它的医嘱写入，本身不是数据集的行"),
-            "CarePlan" => Err("数据集中没有与护理计划相应的记录"),
             "Goal" => Err("数据集中没有与健康目标相应的记录"),
             _ => Err("没有与此类资源相应的数据集"),
         }

@@ -407,6 +407,39 @@ impl<'a> Mapper<'a> {
         self.file(index, attachment, name, recorded, kind)
     }
 
+    /// A plan of care as a document of the record: what it is for is its title, its activities are its summary. There is
+    /// no data set of plans; goals and progress stay in the original.
+    pub(super) fn care_plan(&mut self, index: usize) -> Outcome {
+        let entry = &self.graph.entries[index];
+        let plan = entry.content;
+        let recorded = time(plan, &["created"]).or_else(|| time(plan, &["period"])).ok_or(NO_TIME)?;
+        let subjects: Vec<&str> =
+            text(plan, "title").into_iter().chain(all(plan, "category").iter().filter_map(name_of)).collect();
+        let activities: Vec<&str> = all(plan, "activity")
+            .iter()
+            .filter_map(|a| a.get("detail").and_then(|d| d.get("code")).and_then(name_of))
+            .collect();
+        if subjects.is_empty() && activities.is_empty() {
+            return Err("计划没有名称和内容");
+        }
+        let title =
+            format!("诊疗计划：{}", subjects.first().or(activities.first()).copied().unwrap_or_default());
+        let whose = self.whose(index)?;
+        let visit = self.visit(index, plan.get("encounter").or_else(|| plan.get("context")));
+        let mut draft = self.draft("report_file")?;
+        self.put_person(&mut draft, &whose);
+        self.put_staff(&mut draft, index, plan.get("author"), visit.as_ref());
+        put_visit(&mut draft, visit.as_ref());
+        draft.set("file_no", Some(&entry.id));
+        draft.set("kind", Some("11"));
+        draft.set("title", Some(&title));
+        draft.when("recorded_at", Some(recorded));
+        draft.set("summary", Some(&activities.join("；")));
+        withdraw(&mut draft, plan);
+        self.add(index, draft);
+        Ok(())
+    }
+
     fn file(
         &mut self,
         index: usize,

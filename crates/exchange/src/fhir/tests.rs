@@ -208,6 +208,16 @@ fn a_visit_with_all_that_belongs_to_it() {
         ),
         (of("CarePlan", "k", json!({})), &[], "CarePlan!5"),
         (
+            of(
+                "CarePlan",
+                "cp",
+                json!({"status": "active", "category": [{"text": "糖尿病自我管理"}], "period": {"start": "2025-03-04T01:00:00Z"},
+                    "activity": [{"detail": {"code": {"text": "糖尿病饮食"}}}, {"detail": {"code": {"text": "规律运动"}}}]}),
+            ),
+            &["file_no", "kind", "title", "recorded_at", "summary"],
+            "report_file file_no=cp kind=11 title=诊疗计划：糖尿病自我管理 recorded_at=2025-03-04 09:00:00 summary=糖尿病饮食；规律运动",
+        ),
+        (
             of("Observation", "k", json!({"category": [code("", "survey", "")], "code": {"text": "x"}})),
             &[],
             "Observation!5",
