@@ -52,6 +52,8 @@ pub struct Platform {
     pub person: Arc<MasterIndex>,
     /// Background work.
     pub jobs: Jobs,
+    /// What an operator changes while the program runs.
+    pub options: store::Settings,
     clock: Arc<dyn Clock>,
     cluster: Option<Cluster>,
 }
@@ -128,6 +130,7 @@ impl Platform {
         for done in store::fact_schema::apply(&db, &catalog).await? {
             tracing::info!(done, "fact schema");
         }
+        let options = store::Settings::open(&db, catalog.clone()).await?;
         let directory = Arc::new(Directory::open(db.clone(), catalog.tables.clone()).await?);
         let person = Arc::new(MasterIndex::new(db.clone()));
         let record = Record::new(record::Ports {
@@ -150,6 +153,7 @@ impl Platform {
             clock: clock.clone(),
         }));
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
+            .with_options(options.clone())
             .with_people(person.clone())
             .with_panels(vec![exchange::quality::panel(&exchange)])
             .with_settings(identity::Settings {
@@ -158,7 +162,19 @@ impl Platform {
             });
         let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);
-        Ok(Self { db, catalog, directory, identity, exchange, record, person, jobs, clock, cluster: None })
+        Ok(Self {
+            db,
+            catalog,
+            directory,
+            identity,
+            exchange,
+            record,
+            person,
+            jobs,
+            options,
+            clock,
+            cluster: None,
+        })
     }
 
     /// Every route of the platform.

@@ -20,12 +20,18 @@ pub struct Catalog {
     pub quality: QualityWeights,
     /// The menu of the desk, in order.
     pub menu: Vec<MenuItem>,
+    /// What an operator may set, of every part.
+    pub settings: Vec<Setting>,
 }
 
 impl Catalog {
     /// The data set with this code or alias (case does not matter).
     pub fn dataset(&self, code: &str) -> Option<&Arc<Dataset>> {
         self.by_code.get(code).or_else(|| self.by_code.get(&code.to_uppercase())).map(|i| &self.datasets[*i])
+    }
+    /// The setting with this code.
+    pub fn setting(&self, code: &str) -> Option<&Setting> {
+        self.settings.iter().find(|s| s.code == code)
     }
     /// The data set with this number.
     pub fn dataset_by_number(&self, number: i16) -> Option<&Arc<Dataset>> {
@@ -462,4 +468,96 @@ pub struct MenuItem {
     pub need: Option<kernel::Need>,
     /// The heading it stands under; empty if none.
     pub group: String,
+}
+
+/// Something that an operator may set while the program runs (B12).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// Stable code `part.name`, e.g. `sign_in.idle_minutes`.
+    pub code: String,
+    /// Chinese title.
+    pub title: String,
+    /// What it does and when to change it, in Chinese.
+    pub description: String,
+    /// The heading it stands under.
+    pub group: String,
+    /// What it may hold.
+    pub kind: SettingKind,
+    /// Its value until somebody sets it.
+    pub default: SettingValue,
+    /// The unit of a number, e.g. `分钟`; empty for none.
+    pub unit: String,
+    /// Whether a change takes effect only at the next start.
+    pub restart: bool,
+    /// Where the rule comes from, e.g. `GB/T 22239-2019 8.1.4.1`; empty where it is the platform's own.
+    pub source: String,
+}
+
+/// What a setting may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingKind {
+    /// Yes or no.
+    Flag,
+    /// A whole number between two limits, both included.
+    Whole {
+        /// Least.
+        min: i64,
+        /// Greatest.
+        max: i64,
+    },
+    /// Text of at most so many characters.
+    Text {
+        /// Characters.
+        max: usize,
+    },
+    /// One of these words, each with its Chinese name.
+    Choice(Vec<(String, String)>),
+}
+
+/// The value of a setting.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum SettingValue {
+    /// Of a flag.
+    Flag(bool),
+    /// Of a whole number.
+    Whole(i64),
+    /// Of a text or choice.
+    Text(String),
+}
+
+impl Setting {
+    /// Whether the setting may hold this; otherwise why not, in Chinese.
+    pub fn accepts(&self, value: &SettingValue) -> Result<(), String> {
+        match (&self.kind, value) {
+            (SettingKind::Flag, SettingValue::Flag(_)) => Ok(()),
+            (SettingKind::Whole { min, max }, SettingValue::Whole(n)) => {
+                if (min..=max).contains(&n) {
+                    Ok(())
+                } else {
+                    Err(format!("应在 {min} 与 {max} 之间"))
+                }
+            }
+            (SettingKind::Text { max }, SettingValue::Text(text)) => {
+                if text.chars().count() > *max {
+                    Err(format!("不能超过 {max} 个字"))
+                } else if text.chars().any(char::is_control) {
+                    Err("不能含有换行等控制字符".to_owned())
+                } else {
+                    Ok(())
+                }
+            }
+            (SettingKind::Choice(words), SettingValue::Text(text)) => {
+                if words.iter().any(|(word, _)| word == text) {
+                    Ok(())
+                } else {
+                    let names: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
+                    Err(format!("应为 {} 之一", names.join("、")))
+                }
+            }
+            (SettingKind::Flag, _) => Err("应为“是”或“否”".to_owned()),
+            (SettingKind::Whole { .. }, _) => Err("应为整数".to_owned()),
+            _ => Err("应为文字".to_owned()),
+        }
+    }
 }

@@ -276,3 +276,116 @@ impl PersonLinked {
     /// The topic in the outbox.
     pub const TOPIC: &str = "person.linked";
 }
+
+/// A registered member of staff as other contexts know them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaffCard {
+    /// Identifier.
+    pub id: kernel::StaffId,
+    /// Real name.
+    pub name: String,
+    /// The number that the main institution gives them (工号).
+    pub staff_no: String,
+    /// Main place of work.
+    pub institution: InstitutionId,
+    /// Department there, by name; empty where none.
+    pub department: String,
+    /// Professional title (专业技术职务), by name; empty where none.
+    pub title: String,
+    /// Further institutions where they practise (多点执业).
+    pub practises_at: Vec<InstitutionId>,
+    /// Whether they are in post; who has left keeps their card.
+    pub in_post: bool,
+}
+
+/// What is needed to register a member of staff; everything else is filled in on the registry's own pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewStaff {
+    /// Real name.
+    pub name: String,
+    /// The number that the institution gives them.
+    pub staff_no: String,
+    /// Main place of work.
+    pub institution: InstitutionId,
+    /// Department, by name; empty for none.
+    pub department: String,
+    /// Professional title, by name; empty for none.
+    pub title: String,
+}
+
+/// Port of `directory`: the register of staff. Accounts belong to registered staff.
+pub trait StaffRegister: Send + Sync + 'static {
+    /// By identifier.
+    fn by_id<'a>(&'a self, id: kernel::StaffId) -> BoxFuture<'a, Result<Option<StaffCard>>>;
+    /// By the number that an institution gives.
+    fn by_number<'a>(
+        &'a self,
+        institution: InstitutionId,
+        staff_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StaffCard>>>;
+    /// By a part of the name, its pinyin initials or the number, within one institution or (`None`) all.
+    fn find<'a>(
+        &'a self,
+        institution: Option<InstitutionId>,
+        text: &'a str,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<StaffCard>>>;
+    /// Registers somebody in the caller's transaction, or gives the identifier of who has this number there already.
+    fn register<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        staff: &'a NewStaff,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<kernel::StaffId>>
+    where
+        'c: 'a;
+}
+
+/// Event of `directory`: a member of staff changed place of work or left. Accounts follow.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StaffMoved {
+    /// Who; also the subject of the event.
+    pub staff_id: i64,
+    /// Where they worked.
+    pub from_institution: i64,
+    /// Where they work now; `None`: they left.
+    pub to_institution: Option<i64>,
+}
+
+impl StaffMoved {
+    /// The topic in the outbox.
+    pub const TOPIC: &str = "staff.moved";
+}
+
+/// Event of `directory`: an institution was opened, changed, merged into another or closed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct InstitutionChanged {
+    /// Which; also the subject of the event.
+    pub institution_id: i64,
+    /// `opened`, `changed`, `renamed`, `merged`, `closed`, `reopened`.
+    pub change: String,
+    /// The institution that carries on, for `merged`.
+    pub into: Option<i64>,
+}
+
+impl InstitutionChanged {
+    /// The topic in the outbox.
+    pub const TOPIC: &str = "institution.changed";
+}
+
+/// Event of `directory`: what lay in some divisions lies in others from now on (rename keeps the code and is not told).
+/// Each context moves what it keeps by division; an undo is the same event the other way round.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DivisionsMoved {
+    /// The operation; also the subject of the event.
+    pub operation_id: i64,
+    /// The first year in which the new divisions hold.
+    pub year: i16,
+    /// Pairs of 12-digit codes: from, to. Codes below a moved one move with it and are listed as well.
+    pub moves: Vec<(String, String)>,
+}
+
+impl DivisionsMoved {
+    /// The topic in the outbox.
+    pub const TOPIC: &str = "divisions.moved";
+}

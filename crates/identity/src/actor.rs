@@ -1,19 +1,14 @@
 //! Who is written into the audit trail where no `Caller` exists yet: attempts to sign in.
 
-use kernel::{Caller, CallerKind, RegionCode};
+use kernel::{Caller, CallerKind};
 
 /// Somebody at an address who is not signed in, named as well as can be.
 pub fn nobody(name: &str, address: &str) -> Caller {
     Caller {
-        kind: CallerKind::Staff,
-        account: None,
         name: name.to_owned(),
         role: "未登录".to_owned(),
-        institution: None,
-        institution_name: String::new(),
-        region: RegionCode::NATION,
         address: address.to_owned(),
-        grants: Vec::new(),
+        ..Caller::blank(CallerKind::Staff)
     }
 }
 

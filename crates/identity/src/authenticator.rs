@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::header;
 use base64::Engine;
 use catalog::Catalog;
 use chrono::{DateTime, Duration, Utc};
@@ -138,7 +138,6 @@ impl Gatekeeper {
                 _ => Vec::new(),
             };
             let caller = Caller {
-                kind: CallerKind::Staff,
                 account: Some(live.account()),
                 name: live.name.clone(),
                 role: role.map_or_else(|| live.role.clone(), |r| r.name.clone()),
@@ -147,6 +146,8 @@ impl Gatekeeper {
                 region,
                 address: address.to_owned(),
                 grants,
+                roles: role.map(|r| r.code.clone()).into_iter().collect(),
+                ..Caller::blank(CallerKind::Staff)
             };
             let until = (now + KEEP).min(live.expires_at);
             Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Account(live.account()), until }))
@@ -196,8 +197,6 @@ impl Gatekeeper {
                 let institution = Id::new(i64::from(live.institution_id));
                 let card = self.institutions.by_id(institution);
                 let caller = Caller {
-                    kind: CallerKind::Client,
-                    account: None,
                     name: live.name.clone(),
                     role: "接入客户端".to_owned(),
                     institution: Some(institution),
@@ -205,6 +204,7 @@ impl Gatekeeper {
                     region: card.as_ref().map_or(RegionCode::NATION, |c| c.region),
                     address: address.to_owned(),
                     grants: grants::of_client(institution),
+                    ..Caller::blank(CallerKind::Client)
                 };
                 Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Client(live.id), until: now + KEEP }))
             })
@@ -222,12 +222,8 @@ impl Gatekeeper {
 }
 
 impl web::Authenticator for Gatekeeper {
-    fn authenticate<'a>(
-        &'a self,
-        _method: &'a Method,
-        headers: &'a HeaderMap,
-        address: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+    fn authenticate<'a>(&'a self, asking: web::Asking<'a>) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+        let web::Asking { headers, address, .. } = asking;
         Box::pin(async move {
             let basic = headers
                 .get(header::AUTHORIZATION)

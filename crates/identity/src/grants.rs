@@ -48,12 +48,15 @@ pub fn may_assign(
         (Span::Region(wide), Span::Region(narrow)) => wide.contains(&narrow),
         (Span::Region(wide), Span::Institution(id)) => wide.contains(&institution_region(id)),
         (Span::Institution(held), Span::Institution(id)) => held == id,
-        (Span::Institution(_), Span::Region(_)) => false,
+        // A team's people and one's own patients are held by nobody but the holder.
+        (Span::Team(held), Span::Team(given)) => held == given,
+        _ => false,
     };
     given
         .iter()
         .filter(|right| {
-            right.act == Act::Manage || matches!(right.line, Line::Administration | Line::Security)
+            right.act == Act::Manage
+                || matches!(right.line, Line::Administration | Line::System | Line::Security | Line::Audit)
         })
         .all(|right| {
             own.iter().any(|held| {

@@ -73,6 +73,7 @@ pub struct Identity {
     pub(crate) people: Option<Arc<dyn PersonLookup>>,
     pub(crate) panels: Arc<Vec<Arc<dyn DeskPanel>>>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) options: store::Settings,
     pub(crate) hasher: Arc<password::Hasher>,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
 }
@@ -85,6 +86,7 @@ impl Identity {
         clock: Arc<dyn Clock>,
         institutions: Arc<dyn Institutions>,
     ) -> Result<Self> {
+        let options = store::Settings::defaults(catalog.clone());
         let gatekeeper =
             Arc::new(Gatekeeper::new(db.clone(), catalog.clone(), clock.clone(), institutions.clone()));
         Ok(Self {
@@ -95,6 +97,7 @@ impl Identity {
             people: None,
             panels: Arc::default(),
             settings: Arc::default(),
+            options,
             hasher: Arc::new(password::Hasher::new()?),
             gatekeeper,
         })
@@ -104,6 +107,13 @@ impl Identity {
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.settings = Arc::new(settings);
+        self
+    }
+
+    /// With the settings that an operator changes while the program runs.
+    #[must_use]
+    pub fn with_options(mut self, options: store::Settings) -> Self {
+        self.options = options;
         self
     }
 

@@ -20,6 +20,18 @@ pub enum Institution {}
 /// Identifies a registered institution.
 pub type InstitutionId = Id<Institution>;
 
+/// Marker for identifiers of registered staff.
+#[derive(Debug)]
+pub enum Staff {}
+/// Identifies a registered member of staff (卫生人员).
+pub type StaffId = Id<Staff>;
+
+/// Marker for team identifiers.
+#[derive(Debug)]
+pub enum Team {}
+/// Identifies a team of staff, e.g. a family doctor team (家庭医生团队).
+pub type TeamId = Id<Team>;
+
 /// Lines of work (业务条线).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,8 +52,16 @@ pub enum Line {
     Blood,
     /// 数据接入: an institution's uploads.
     Exchange,
-    /// 安全审计
+    /// 统计分析: figures without persons.
+    Statistics,
+    /// 公共卫生服务: programmes of primary care, family doctors.
+    PublicHealth,
+    /// 系统管理: settings, code tables, machine clients, background work. One of the three administrators.
+    System,
+    /// 安全管理: roles, grants, exceptions, keys, policies. One of the three administrators.
     Security,
+    /// 安全审计: the trail and its alerts. One of the three administrators.
+    Audit,
 }
 
 impl Line {
@@ -56,9 +76,30 @@ impl Line {
             Line::Emergency => "应急",
             Line::Blood => "采供血",
             Line::Exchange => "数据接入",
-            Line::Security => "安全审计",
+            Line::Statistics => "统计分析",
+            Line::PublicHealth => "公共卫生服务",
+            Line::System => "系统管理",
+            Line::Security => "安全管理",
+            Line::Audit => "安全审计",
         }
     }
+
+    /// Every line, in the order of the grid.
+    pub const ALL: [Line; 13] = [
+        Line::Administration,
+        Line::Medical,
+        Line::PublicHealth,
+        Line::DiseaseControl,
+        Line::MaternalChild,
+        Line::Supervision,
+        Line::Emergency,
+        Line::Blood,
+        Line::Exchange,
+        Line::Statistics,
+        Line::System,
+        Line::Security,
+        Line::Audit,
+    ];
 }
 
 /// What is done.
@@ -73,6 +114,12 @@ pub enum Act {
     Export,
     /// Configure, open and close accounts.
     Manage,
+    /// Decide about what others ask for: change requests, local maps, exceptions.
+    Approve,
+    /// Give rights to others. A right apart from using them.
+    Grant,
+    /// Show in full what is masked on screen (name, number, telephone, address); each time is audited.
+    Reveal,
 }
 
 impl Act {
@@ -83,8 +130,15 @@ impl Act {
             Act::Write => "提交",
             Act::Export => "导出",
             Act::Manage => "管理",
+            Act::Approve => "审批",
+            Act::Grant => "授权",
+            Act::Reveal => "查看原文",
         }
     }
+
+    /// Every act, in the order of the grid.
+    pub const ALL: [Act; 7] =
+        [Act::Read, Act::Write, Act::Export, Act::Manage, Act::Approve, Act::Grant, Act::Reveal];
 }
 
 /// What a route needs of its caller.
@@ -110,6 +164,10 @@ pub enum Span {
     Region(RegionCode),
     /// One institution's own.
     Institution(InstitutionId),
+    /// The people cared for by a team (签约居民).
+    Team(TeamId),
+    /// The caller's own patients: those with a care relation to them (visit, contract, referral).
+    OwnPatients,
 }
 
 /// One right of one caller.
@@ -132,8 +190,30 @@ pub enum CallerKind {
     Client,
     /// A hospital workstation that embeds the record by a signed link.
     Embedded,
+    /// A resident on the portal: another realm; no route with a need is theirs.
+    Resident,
     /// The program itself, for commands run by the operator.
     System,
+}
+
+/// How surely the caller was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Factor {
+    /// One thing: a password, a client secret, a signed link.
+    Single,
+    /// A password and a one-time code, or a passkey.
+    Second,
+    /// A client certificate or a private key held by the caller.
+    Certificate,
+}
+
+/// How and how recently the caller proved who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assurance {
+    /// The strongest proof of this session.
+    pub factor: Factor,
+    /// Whether it was proved within the last minutes, as sensitive acts want it (step-up).
+    pub fresh: bool,
 }
 
 /// Who is calling, as established by the sign-in of this request.
@@ -155,8 +235,20 @@ pub struct Caller {
     pub region: RegionCode,
     /// Where the request came from.
     pub address: String,
+    /// The registered member of staff behind the account.
+    pub staff: Option<StaffId>,
+    /// Codes of the roles held at this time.
+    pub roles: Vec<String>,
     /// What the caller may do.
     pub grants: Vec<Grant>,
+    /// Sensitivity categories (`catalog/sensitivity.toml`) whose content the roles open, e.g. `hiv`.
+    pub categories: Vec<String>,
+    /// Data sets that a machine client is limited to; `None`: all.
+    pub datasets: Option<Vec<String>>,
+    /// How surely the caller was recognised.
+    pub assurance: Assurance,
+    /// The session, for staff.
+    pub session: Option<i64>,
 }
 
 /// Why somebody opens personal data (使用目的).
@@ -187,15 +279,41 @@ pub struct Reach {
 }
 
 /// The spans of a reach in the shape that SQL wants: division prefixes and institution numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
     /// Leading digits of the divisions in reach; an empty string reaches all.
     pub region_prefixes: Vec<String>,
     /// Institutions in reach.
     pub institutions: Vec<i64>,
+    /// Teams whose people are in reach.
+    pub teams: Vec<i64>,
+    /// Whose own patients are in reach.
+    pub patients_of: Option<StaffId>,
 }
 
 impl Caller {
+    /// Somebody without a name and without rights: what constructors fill in, and who is written into the trail
+    /// before anybody is known.
+    pub fn blank(kind: CallerKind) -> Self {
+        Self {
+            kind,
+            account: None,
+            name: String::new(),
+            role: String::new(),
+            institution: None,
+            institution_name: String::new(),
+            region: RegionCode::NATION,
+            address: String::new(),
+            staff: None,
+            roles: Vec::new(),
+            grants: Vec::new(),
+            categories: Vec::new(),
+            datasets: None,
+            assurance: Assurance { factor: Factor::Single, fresh: false },
+            session: None,
+        }
+    }
+
     /// Whether the caller holds the right anywhere at all (for menus).
     pub fn may(&self, need: Need) -> bool {
         self.grants.iter().any(|g| g.line == need.line && g.act == need.act)
@@ -222,22 +340,17 @@ impl Caller {
     /// The operator at the machine's own console, and the program's background work: reaches everything, is
     /// recorded as `系统`.
     pub fn system(name: &str) -> Self {
-        let all = [Line::Administration, Line::Medical, Line::Exchange, Line::Security];
-        let acts = [Act::Read, Act::Write, Act::Export, Act::Manage];
         Self {
-            kind: CallerKind::System,
-            account: None,
             name: name.to_owned(),
             role: "系统".to_owned(),
-            institution: None,
-            institution_name: String::new(),
-            region: RegionCode::NATION,
             address: "local".to_owned(),
-            grants: all
+            grants: Line::ALL
                 .into_iter()
-                .flat_map(|line| acts.into_iter().map(move |act| (line, act)))
+                .flat_map(|line| Act::ALL.into_iter().map(move |act| (line, act)))
                 .map(|(line, act)| Grant { line, act, span: Span::Region(RegionCode::NATION) })
                 .collect(),
+            assurance: Assurance { factor: Factor::Certificate, fresh: true },
+            ..Self::blank(CallerKind::System)
         }
     }
 }
@@ -260,6 +373,8 @@ impl Reach {
         self.spans.iter().any(|span| match span {
             Span::Region(code) => code.contains(region),
             Span::Institution(id) => *id == institution,
+            // Told by care relations, not by place.
+            Span::Team(_) | Span::OwnPatients => false,
         })
     }
     /// Whether a whole division is in reach.
@@ -268,11 +383,13 @@ impl Reach {
     }
     /// The spans as SQL parameters.
     pub fn scope(&self) -> Scope {
-        let mut scope = Scope { region_prefixes: Vec::new(), institutions: Vec::new() };
+        let mut scope = Scope::default();
         for span in &self.spans {
             match span {
                 Span::Region(code) => scope.region_prefixes.push(code.prefix().to_owned()),
                 Span::Institution(id) => scope.institutions.push(id.get()),
+                Span::Team(id) => scope.teams.push(id.get()),
+                Span::OwnPatients => scope.patients_of = self.caller.staff,
             }
         }
         scope
@@ -298,6 +415,7 @@ mod tests {
                 act: Act::Read,
                 span: Span::Region(RegionCode::parse("4115").unwrap_or(RegionCode::NATION)),
             }],
+            ..Caller::blank(CallerKind::Staff)
         }
     }
 

@@ -9,7 +9,10 @@ pub mod error;
 pub mod id;
 pub mod region;
 
-pub use access::{AccountId, Act, Caller, CallerKind, Grant, Line, Need, Purpose, Reach, Scope, Span};
+pub use access::{
+    AccountId, Act, Assurance, Caller, CallerKind, Factor, Grant, Line, Need, Purpose, Reach, Scope, Span,
+    StaffId, TeamId,
+};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use error::{Error, Refusal, RefusalKind, Result};
 pub use id::Id;

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod migrate;
 pub mod objects;
 pub mod outbox;
+pub mod settings;
 
 pub use audit::{AuditEntry, record};
 pub use cluster::Cluster;
@@ -21,3 +22,4 @@ pub use failure::{DbDoing, db_error};
 pub use jobs::{Job, Jobs};
 pub use migrate::{MIGRATIONS, Migration, migrate};
 pub use objects::Objects;
+pub use settings::Settings;

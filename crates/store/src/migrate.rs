@@ -27,6 +27,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0002_audit_sign_in",
         sql: include_str!("../migrations/0002_audit_sign_in.sql"),
     },
+    Migration {
+        context: "store",
+        name: "0003_settings",
+        sql: include_str!("../migrations/0003_settings.sql"),
+    },
 ];
 
 /// Held while migrating; any constant that nobody else uses.

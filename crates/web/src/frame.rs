@@ -272,7 +272,7 @@ mod tests {
                     item("工作台", "/desk", None),
                     item("质量监测", "/quality", Some(Need::new(Line::Administration, Act::Read))),
                     item("机构排名", "/quality/ranking", Some(Need::new(Line::Administration, Act::Read))),
-                    item("审计日志", "/audit", Some(Need::new(Line::Security, Act::Read))),
+                    item("审计日志", "/audit", Some(Need::new(Line::Audit, Act::Read))),
                 ],
                 ..Face::default()
             }),
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn the_menu_and_the_search_follow_the_rights() {
         let auditor =
-            frame(&[Need::new(Line::Security, Act::Read)], "/audit").page("审计", html! {}).into_string();
+            frame(&[Need::new(Line::Audit, Act::Read)], "/audit").page("审计", html! {}).into_string();
         assert!(auditor.contains("审计日志") && auditor.contains("工作台") && !auditor.contains("质量监测"));
         assert!(!auditor.contains("action=\"/persons\""));
         let doctor = frame(&[FIND_PERSONS], "/desk").page("工作台", html! {}).into_string();

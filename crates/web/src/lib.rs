@@ -13,5 +13,5 @@ pub mod ui;
 pub use assets::asset_url;
 pub use failure::{Failure, Reply};
 pub use frame::{Face, Frame};
-pub use route::{Access, Allowed, Authenticator, RouteInfo, Routes};
+pub use route::{Access, Allowed, Asking, Authenticator, PeerCertificate, RouteInfo, Routes};
 pub use serve::{ClientAddress, Site, build_app};

@@ -24,11 +24,17 @@ use crate::failure::Failure;
 pub enum Access {
     /// Callers that hold this right.
     Needs(Need),
+    /// Callers that hold this right and have proved who they are within the last minutes (step-up), for sensitive
+    /// acts. Others are sent to prove it again.
+    Fresh(Need),
     /// Anybody who has signed in, with the reason why no right is needed.
     SignedIn(&'static str),
     /// Anybody at all, with the reason.
     Open(&'static str),
 }
+
+/// The code of the refusal that sends somebody to prove their identity again.
+pub const STEP_UP: &str = "access.step_up";
 
 /// What the permission grid lists.
 #[derive(Debug, Clone)]
@@ -127,14 +133,31 @@ impl Routes<()> {
 
 /// Tells who is calling. Implemented by `identity`, wired in `app`.
 pub trait Authenticator: Send + Sync + 'static {
-    /// The caller behind the session cookie or client credential; `None` for nobody. A credential that is
-    /// present but wrong is a refusal.
-    fn authenticate<'a>(
-        &'a self,
-        method: &'a Method,
-        headers: &'a HeaderMap,
-        address: &'a str,
-    ) -> BoxFuture<'a, kernel::Result<Option<Arc<Caller>>>>;
+    /// The caller behind the session cookie, client credential, token or client certificate; `None` for nobody. A
+    /// credential that is present but wrong is a refusal.
+    fn authenticate<'a>(&'a self, asking: Asking<'a>) -> BoxFuture<'a, kernel::Result<Option<Arc<Caller>>>>;
+}
+
+/// What a request brings to be recognised by.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// Method.
+    pub method: &'a Method,
+    /// Path, without the query.
+    pub path: &'a str,
+    /// Headers.
+    pub headers: &'a HeaderMap,
+    /// Where it comes from.
+    pub address: &'a str,
+    /// The client certificate of the connection, when there is one that the TLS layer has verified.
+    pub certificate: Option<&'a PeerCertificate>,
+}
+
+/// A client certificate that the TLS layer has verified against the configured authorities. A request extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// The certificate in DER.
+    pub der: Arc<[u8]>,
 }
 
 /// The most bytes a body may have, unless the route streams.
@@ -155,7 +178,7 @@ async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> 
     let caller = request.extensions().get::<Arc<Caller>>().cloned();
     // A signed link opens the embedded record and nothing beside it.
     if caller.as_ref().is_some_and(|c| c.kind == CallerKind::Embedded)
-        && matches!(access, Access::Needs(_))
+        && matches!(access, Access::Needs(_) | Access::Fresh(_))
         && !request.uri().path().starts_with("/embed/")
     {
         let refusal = Refusal::forbidden(
@@ -166,15 +189,25 @@ async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> 
     }
     match access {
         Access::Open(_) => {}
-        Access::SignedIn(_) if caller.is_some() => {}
-        Access::Needs(need) if caller.as_ref().is_some_and(|c| c.may(need)) => {}
-        Access::Needs(_) | Access::SignedIn(_) if caller.is_none() => {
+        Access::Needs(_) | Access::Fresh(_) | Access::SignedIn(_)
+            if caller.as_ref().is_none_or(|c| c.kind == CallerKind::Resident) =>
+        {
             return Failure(
                 Refusal::new(RefusalKind::Unauthenticated, "access.sign_in", "请先登录。").into(),
             )
             .into_response();
         }
-        Access::Needs(need) => {
+        Access::Needs(need) if caller.as_ref().is_some_and(|c| c.may(need)) => {}
+        Access::Fresh(need) if caller.as_ref().is_some_and(|c| c.may(need)) => {
+            if !caller.as_ref().is_some_and(|c| c.assurance.fresh) {
+                let refusal = Refusal::forbidden(
+                    STEP_UP,
+                    "这一步涉及敏感操作，需要先重新验证您的身份。验证后请再试一次。",
+                );
+                return Failure(refusal.into()).into_response();
+            }
+        }
+        Access::Needs(need) | Access::Fresh(need) => {
             let refusal = caller
                 .and_then(|c| c.decide(need, Purpose::of("")).err())
                 .unwrap_or_else(|| Refusal::forbidden("access.no_right", "没有权限。"));
@@ -182,7 +215,7 @@ async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> 
         }
         Access::SignedIn(_) => {}
     }
-    if let (Some(caller), Access::Needs(need)) = (caller, access) {
+    if let (Some(caller), Access::Needs(need) | Access::Fresh(need)) = (caller, access) {
         request.extensions_mut().insert(Allowed { caller, need });
     }
     if body == Body::Stream {

@@ -108,6 +108,15 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     });
+    let (options, db) = (platform.options.clone(), platform.db.clone());
+    let heeding = tokio::spawn(async move {
+        loop {
+            if let Err(error) = options.follow(&db).await {
+                tracing::warn!(%error, "follow the settings");
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
     let inbox = exchange::folder::Inbox::new(args.inbox.as_deref().unwrap_or(&common.data.join("exchange")));
     inbox.prepare().await?;
     let watching = tokio::spawn(inbox.watch(exchange));
@@ -129,6 +138,7 @@ pub async fn serve(
     stop.cancel();
     watching.abort();
     following.abort();
+    heeding.abort();
     for mut task in [background, working] {
         if tokio::time::timeout(GRACE, &mut task).await.is_err() {
             task.abort();

@@ -32,6 +32,7 @@ fn words(access: Access) -> String {
         Access::Open(_) => "open".to_owned(),
         Access::SignedIn(_) => "signed in".to_owned(),
         Access::Needs(need) => format!("{:?} {:?}", need.line, need.act).to_lowercase(),
+        Access::Fresh(need) => format!("{:?} {:?} fresh", need.line, need.act).to_lowercase(),
     }
 }
 
@@ -109,7 +110,7 @@ async fn every_route_answers_exactly_the_callers_it_should() {
                 Access::Open(_) => Verdict::Allowed,
                 _ if n == 0 => Verdict::Refused,
                 Access::SignedIn(_) => Verdict::Allowed,
-                Access::Needs(_) => verdict,
+                Access::Needs(_) | Access::Fresh(_) => verdict,
             };
             assert_eq!(verdict, declared, "{name}: {} {}", route.method, route.path);
             marks.push(if verdict == Verdict::Allowed { 'x' } else { '.' });

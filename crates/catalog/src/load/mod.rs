@@ -4,6 +4,7 @@ mod cross;
 mod dataset;
 mod messages;
 mod rules;
+mod setting;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -50,17 +51,19 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     let mut drafts = Vec::new();
     let mut roles = Vec::new();
     let mut menu = Vec::new();
+    let mut definitions = Vec::new();
     let mut quality = QualityWeights { weights: [40.0, 20.0, 20.0, 20.0] };
     for (path, text) in &files {
         let source = Source::new(path, text);
         let folder = path.split_once('/').map_or("", |(folder, _)| folder);
         match (folder, *path) {
             ("codes", _) => continue,
-            ("datasets" | "roles", _) | (_, "menu.toml" | "quality.toml") if path.ends_with(".toml") => {}
+            ("datasets" | "roles" | "settings", _) | (_, "menu.toml" | "quality.toml")
+                if path.ends_with(".toml") => {}
             _ => {
                 source.report(
                     0,
-                    "不认识的文件：应为 datasets/*.toml、codes/*.tsv、roles/*.toml、menu.toml 或 quality.toml",
+                    "不认识的文件：应为 datasets/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml 或 quality.toml",
                 );
                 problems.extend(source.into_problems());
                 continue;
@@ -82,6 +85,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
                 continue;
             }
             ("roles", _) => roles.extend(settings::role(root)),
+            ("settings", _) => definitions.extend(setting::read(root)),
             (_, "menu.toml") => menu = settings::menu(root),
             _ => quality = settings::quality(root),
         }
@@ -89,6 +93,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     }
 
     settings::check_roles(&roles, &mut problems);
+    setting::check(&definitions, &mut problems);
     let by_code = cross::check(&drafts);
     let mut datasets = Vec::with_capacity(drafts.len());
     for draft in drafts {
@@ -97,7 +102,8 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     }
     if problems.is_empty() {
         let roles = roles.into_iter().map(|(_, role)| role).collect();
-        Ok(Catalog { datasets, by_code, tables, roles, quality, menu })
+        let settings = definitions.into_iter().map(|(_, setting)| setting).collect();
+        Ok(Catalog { datasets, by_code, tables, roles, quality, menu, settings })
     } else {
         problems.sort();
         problems.dedup();

@@ -53,7 +53,10 @@ pub(super) fn role(root: Table<'_>) -> Option<(String, Role)> {
                 Ok(act) => grants.extend(line.zip(span).map(|(line, span)| RoleGrant { line, act, span })),
                 Err(_) => grant.report(
                     act.at,
-                    format!("不认识的 act“{}”：应为 read write export manage 之一", act.value),
+                    format!(
+                        "不认识的 act“{}”：应为 read write export manage approve grant reveal 之一",
+                        act.value
+                    ),
                 ),
             }
         }

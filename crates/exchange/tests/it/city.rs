@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use catalog::{Catalog, CodeTables, Dataset};
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::{
@@ -111,12 +111,8 @@ impl Terminology for Plain {
 pub struct Personas(pub Option<&'static str>);
 
 impl Authenticator for Personas {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a Method,
-        headers: &'a HeaderMap,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+    fn authenticate<'a>(&'a self, asking: web::Asking<'a>) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+        let headers = asking.headers;
         let asked = headers.get("x-persona").and_then(|v| v.to_str().ok()).or(self.0);
         let caller = asked.map(|name| Arc::new(persona(name)));
         Box::pin(async move { Ok(caller) })
@@ -159,7 +155,6 @@ pub fn persona(name: &str) -> Caller {
         other => panic!("nobody is called {other}"),
     };
     Caller {
-        kind: CallerKind::Staff,
         account: Some(Id::new(7)),
         name: name.to_owned(),
         role: title.to_owned(),
@@ -168,6 +163,7 @@ pub fn persona(name: &str) -> Caller {
         region: RegionCode::parse("4115").unwrap(),
         address: "10.0.0.1".to_owned(),
         grants,
+        ..Caller::blank(CallerKind::Staff)
     }
 }
 

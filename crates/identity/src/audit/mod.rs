@@ -10,9 +10,9 @@ use web::{Access, Routes};
 use crate::Identity;
 
 /// Reading the audit trail.
-pub(crate) const READ: Need = Need::new(Line::Security, Act::Read);
+pub(crate) const READ: Need = Need::new(Line::Audit, Act::Read);
 /// Taking it out of the platform.
-pub(crate) const EXPORT: Need = Need::new(Line::Security, Act::Export);
+pub(crate) const EXPORT: Need = Need::new(Line::Audit, Act::Export);
 
 /// The routes of the audit trail.
 pub(crate) fn routes(identity: &Identity) -> Routes<()> {

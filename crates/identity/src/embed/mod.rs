@@ -35,8 +35,6 @@ pub(crate) fn routes(identity: &Identity) -> Routes<()> {
 /// Who sits at the workstation, as a caller.
 pub(crate) fn caller(staff_no: &str, staff_name: &str, card: &InstitutionCard, address: &str) -> Caller {
     Caller {
-        kind: CallerKind::Embedded,
-        account: None,
         name: staff_name.trim().to_owned(),
         role: format!("医院工作站（工号 {staff_no}）"),
         institution: Some(card.id),
@@ -44,6 +42,7 @@ pub(crate) fn caller(staff_no: &str, staff_name: &str, card: &InstitutionCard, a
         region: card.region,
         address: address.to_owned(),
         grants: grants::of_embedded(&card.region),
+        ..Caller::blank(CallerKind::Embedded)
     }
 }
 

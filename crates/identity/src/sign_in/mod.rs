@@ -207,7 +207,6 @@ impl Identity {
         let region = kernel::RegionCode::parse(&account.region).unwrap_or(kernel::RegionCode::NATION);
         let institution = account.institution_id.map(|id| Id::new(i64::from(id)));
         kernel::Caller {
-            kind: kernel::CallerKind::Staff,
             account: Some(Id::new(account.id)),
             name: account.name.clone(),
             role: self.role(&account.role).map_or_else(|| account.role.clone(), |r| r.name.clone()),
@@ -215,7 +214,7 @@ impl Identity {
             institution_name: self.gatekeeper.unit_name(institution, &region),
             region,
             address: address.to_owned(),
-            grants: Vec::new(),
+            ..kernel::Caller::blank(kernel::CallerKind::Staff)
         }
     }
 }

@@ -7,7 +7,6 @@ mod city;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method};
 use futures::future::BoxFuture;
 use kernel::{Caller, Id, RegionCode, Result, Span};
 use tokio::net::TcpListener;
@@ -17,12 +16,7 @@ use web::{Authenticator, Face, Site, build_app};
 struct Everybody;
 
 impl Authenticator for Everybody {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a Method,
-        _: &'a HeaderMap,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+    fn authenticate<'a>(&'a self, _: web::Asking<'a>) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
         let city = Span::Region(RegionCode::parse("4115").unwrap());
         let caller = Caller { account: Some(Id::new(7)), ..city::staff("王秀英", 7, 2, city) };
         Box::pin(async move { Ok(Some(Arc::new(caller))) })

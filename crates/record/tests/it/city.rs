@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderMap, Method};
 use catalog::{Catalog, Checker, RawRow};
 use contracts::{
     EndedFact, IdentityRef, InstitutionCard, Institutions, NewInstitution, PersonCard, PersonCards,
@@ -155,7 +154,6 @@ struct ByHeader;
 pub fn staff(name: &str, account: i64, institution: i64, span: Span) -> Caller {
     let grants = [Act::Read].map(|act| Grant { line: Line::Medical, act, span }).to_vec();
     Caller {
-        kind: CallerKind::Staff,
         account: Some(Id::new(account)),
         name: name.to_owned(),
         role: "乡镇卫生院医生".to_owned(),
@@ -164,6 +162,7 @@ pub fn staff(name: &str, account: i64, institution: i64, span: Span) -> Caller {
         region: RegionCode::parse("411503102").unwrap(),
         address: "127.0.0.1".to_owned(),
         grants,
+        ..Caller::blank(CallerKind::Staff)
     }
 }
 
@@ -185,12 +184,8 @@ fn caller(name: &str) -> Option<Caller> {
 }
 
 impl Authenticator for ByHeader {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a Method,
-        headers: &'a HeaderMap,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+    fn authenticate<'a>(&'a self, asking: web::Asking<'a>) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+        let headers = asking.headers;
         let name = headers.get("x-caller").and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
         Box::pin(async move { Ok(caller(&name).map(Arc::new)) })
     }

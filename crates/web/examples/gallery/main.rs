@@ -6,7 +6,6 @@ mod samples;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method};
 use futures::future::BoxFuture;
 use kernel::{Act, Caller, CallerKind, Line, Need, Result};
 use maud::html;
@@ -18,12 +17,7 @@ use web::{Access, Authenticator, Face, Frame, Routes, Site, build_app};
 struct Everybody;
 
 impl Authenticator for Everybody {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a Method,
-        _: &'a HeaderMap,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+    fn authenticate<'a>(&'a self, _: web::Asking<'a>) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
         Box::pin(async {
             let mut caller = Caller::system("王秀英");
             caller.kind = CallerKind::Staff;

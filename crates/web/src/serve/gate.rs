@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -22,7 +22,7 @@ use super::origin::{ClientAddress, client_address, forged};
 use super::panicked;
 use crate::Failure;
 use crate::frame::{Face, Frame};
-use crate::route::Authenticator;
+use crate::route::{Asking, Authenticator, PeerCertificate};
 
 /// What the gate needs to know.
 pub(super) struct Gate {
@@ -55,7 +55,16 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
 
     let admitted = match forged(request.method(), request.headers()) {
         Some(refusal) => Err(refusal.into()),
-        None => who(&gate, request.method(), request.headers(), &address).await,
+        None => {
+            let asking = Asking {
+                method: request.method(),
+                path: request.uri().path(),
+                headers: request.headers(),
+                address: &address,
+                certificate: request.extensions().get::<PeerCertificate>(),
+            };
+            who(&gate, asking).await
+        }
     };
     let extensions = request.extensions_mut();
     extensions.insert(ClientAddress(address.clone()));
@@ -98,16 +107,11 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
 
 /// The caller. A session that has ended is nobody, so that the sign-in page can be reached; a wrong client credential
 /// is refused.
-async fn who(
-    gate: &Gate,
-    method: &Method,
-    headers: &HeaderMap,
-    address: &str,
-) -> Result<Option<Arc<Caller>>> {
-    match gate.authenticator.authenticate(method, headers, address).await {
+async fn who(gate: &Gate, asking: Asking<'_>) -> Result<Option<Arc<Caller>>> {
+    match gate.authenticator.authenticate(asking).await {
         Err(Error::Refused(refusal))
             if refusal.kind == RefusalKind::Unauthenticated
-                && !headers.contains_key(header::AUTHORIZATION) =>
+                && !asking.headers.contains_key(header::AUTHORIZATION) =>
         {
             Ok(None)
         }

@@ -4,24 +4,20 @@
 use super::*;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::header;
 use futures::future::BoxFuture;
 use kernel::{Act, Caller, CallerKind, Line, Need, RefusalKind};
 use maud::html;
 use tower::ServiceExt;
 
-use crate::{Access, Frame, Reply};
+use crate::{Access, Asking, Frame, Reply};
 
 /// `session=staff` is a member of staff, `session=old` has ended, a bearer token is wrong.
 struct Door;
 
 impl Authenticator for Door {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a Method,
-        headers: &'a HeaderMap,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+    fn authenticate<'a>(&'a self, asking: Asking<'a>) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
+        let headers = asking.headers;
         let cookie = headers.get(header::COOKIE).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
         let token = headers.contains_key(header::AUTHORIZATION);
         Box::pin(async move {
@@ -46,7 +42,7 @@ fn app() -> Router {
         .get("/record", Access::Needs(Need::new(Line::Medical, Act::Read)), async |frame: Frame| {
             frame.page("档案", html! { p { "档案正文" (" 很长".repeat(2000)) } })
         })
-        .get("/audit", Access::Needs(Need::new(Line::Security, Act::Read)), async || "审计")
+        .get("/audit", Access::Needs(Need::new(Line::Audit, Act::Read)), async || "审计")
         .get("/embed/record", OPEN, async |frame: Frame| frame.bare("档案", html! {}))
         .get("/boom", OPEN, async || -> &'static str { panic!("secret detail") })
         .get("/fault", OPEN, async || -> Reply<()> { Err(Error::fault("x", "secret detail").into()) })
