@@ -4,7 +4,7 @@
 use super::*;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use futures::future::BoxFuture;
 use kernel::{Act, Caller, CallerKind, Line, Need, RefusalKind};
 use maud::html;
