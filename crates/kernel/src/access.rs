@@ -276,6 +276,7 @@ pub struct Reach {
     need: Need,
     spans: Vec<Span>,
     purpose: Purpose,
+    glass_broken: bool,
 }
 
 /// The spans of a reach in the shape that SQL wants: division prefixes and institution numbers.
@@ -334,7 +335,7 @@ impl Caller {
                 ),
             ));
         }
-        Ok(Reach { caller: self.clone(), need, spans, purpose })
+        Ok(Reach { caller: self.clone(), need, spans, purpose, glass_broken: false })
     }
 
     /// The operator at the machine's own console, and the program's background work: reaches everything, is
@@ -363,6 +364,21 @@ impl Reach {
     /// The line and act this reach was made for.
     pub fn need(&self) -> Need {
         self.need
+    }
+    /// The same reach after the glass was broken (紧急调阅): protected content of the person in question is open as
+    /// well. Only the door of the record says so, after the act has been recorded.
+    #[must_use]
+    pub fn with_broken_glass(mut self) -> Self {
+        self.glass_broken = true;
+        self
+    }
+    /// Whether content of a sensitivity category (empty: none) that `from` recorded may be shown: an ordinary one; one
+    /// that the caller's roles open; what the caller's own institution recorded; everything behind broken glass.
+    pub fn sees(&self, category: &str, from: InstitutionId) -> bool {
+        category.is_empty()
+            || self.glass_broken
+            || self.caller.institution == Some(from)
+            || self.caller.categories.iter().any(|open| open == category)
     }
     /// Why.
     pub fn purpose(&self) -> &Purpose {
