@@ -389,3 +389,37 @@ impl DivisionsMoved {
     /// The topic in the outbox.
     pub const TOPIC: &str = "divisions.moved";
 }
+
+/// Whom a notice is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeTo {
+    /// One account.
+    Account(kernel::AccountId),
+    /// Everybody who holds this right over this division when they look.
+    Holders(kernel::Need, RegionCode),
+}
+
+/// Something that somebody should know at once: a line in the notice list that leads to its page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What happened, one line in Chinese, without personal data.
+    pub title: String,
+    /// Where it is dealt with.
+    pub link: String,
+    /// Whether it should not wait.
+    pub urgent: bool,
+}
+
+/// Port of `identity`: the notices of the top bar.
+pub trait Notices: Send + Sync + 'static {
+    /// Sends a notice in the caller's transaction.
+    fn send<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        to: NoticeTo,
+        notice: &'a Notice,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<()>>
+    where
+        'c: 'a;
+}

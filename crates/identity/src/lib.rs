@@ -17,6 +17,7 @@ pub mod client;
 pub mod desk;
 pub mod embed;
 pub mod grants;
+pub mod notice;
 pub mod password;
 pub mod secret;
 pub mod session;
@@ -41,11 +42,18 @@ pub use client::IssuedClient;
 pub use embed::LinkRequest;
 
 /// The migrations of this context.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    context: "identity",
-    name: "0001_identity",
-    sql: include_str!("../migrations/0001_identity.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        context: "identity",
+        name: "0001_identity",
+        sql: include_str!("../migrations/0001_identity.sql"),
+    },
+    Migration {
+        context: "identity",
+        name: "0002_notice",
+        sql: include_str!("../migrations/0002_notice.sql"),
+    },
+];
 
 /// What the operator sets.
 #[derive(Debug, Clone)]
@@ -145,6 +153,7 @@ impl Identity {
             .merge(embed::routes(self))
             .merge(audit::routes(self))
             .merge(desk::routes(self))
+            .merge(notice::routes(self))
     }
 
     /// The role template with this code.

@@ -205,6 +205,10 @@ fn top_bar(caller: &Caller) -> Markup {
                 }
             }
             div.mk-who {
+                @if caller.account.is_some() {
+                    // Comes after the page, so that no page waits for it.
+                    span hx-get="/notices/bell" hx-trigger="load" hx-swap="outerHTML" {}
+                }
                 span.mk-unit title=(caller.institution_name) { (caller.institution_name) }
                 details.mk-menu {
                     summary { (icon("user-circle")) span { (caller.name) } span.mk-muted { (caller.role) } }
