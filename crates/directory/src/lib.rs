@@ -8,6 +8,7 @@ pub mod institutions;
 pub mod pages;
 pub mod reader;
 pub mod regions;
+pub mod registry;
 mod snapshot;
 
 use std::collections::HashMap;
@@ -22,11 +23,18 @@ use crate::regions::RegionNames;
 use crate::snapshot::Snapshot;
 
 /// The migrations of this context.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    context: "directory",
-    name: "0001_directory",
-    sql: include_str!("../migrations/0001_directory.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        context: "directory",
+        name: "0001_directory",
+        sql: include_str!("../migrations/0001_directory.sql"),
+    },
+    Migration {
+        context: "directory",
+        name: "0002_registry",
+        sql: include_str!("../migrations/0002_registry.sql"),
+    },
+];
 
 /// The channel on which processes tell each other that a registry changed.
 const CHANNEL: &str = "minkang_directory";

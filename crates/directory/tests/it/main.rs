@@ -4,6 +4,7 @@
 mod codes;
 mod institutions;
 mod regions;
+mod staff_register;
 
 use std::sync::Arc;
 
