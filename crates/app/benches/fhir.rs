@@ -32,6 +32,7 @@ async fn main() -> anyhow::Result<()> {
         data: folder.path().to_owned(),
         database_url: None,
         catalog_dir: None,
+        master_key: None,
         connections: 16,
         base_url: String::new(),
     };

@@ -29,6 +29,7 @@ async fn main() -> anyhow::Result<()> {
         data: folder.path().to_owned(),
         database_url: None,
         catalog_dir: None,
+        master_key: None,
         connections: 8,
         base_url: String::new(),
     };

@@ -41,6 +41,7 @@ async fn city(people: i64) -> anyhow::Result<f64> {
         data: folder.path().to_owned(),
         database_url: None,
         catalog_dir: None,
+        master_key: None,
         connections: 16,
         base_url: String::new(),
     };

@@ -19,6 +19,10 @@ pub struct Common {
     /// 使用这个目录中的目录定义，而不是随程序发布的定义
     #[arg(long, global = true, env = "MINKANG_CATALOG_DIR")]
     pub catalog_dir: Option<PathBuf>,
+    /// 主密钥的位置：file:路径、env:变量名 或 pkcs11:驱动库#密钥标签；缺省为数据目录下的 keys/master.key，设有环境变量
+    /// MINKANG_MASTER_KEY 时用它
+    #[arg(long, global = true, env = "MINKANG_MASTER_KEY_AT")]
+    pub master_key: Option<String>,
     /// 数据库连接数
     #[arg(long, global = true, env = "MINKANG_CONNECTIONS", default_value_t = 16)]
     pub connections: u32,

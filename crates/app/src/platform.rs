@@ -15,6 +15,7 @@ use person::MasterIndex;
 use record::Record;
 use store::cluster::Cluster;
 use store::jobs::Jobs;
+use store::keys::{Suite, Vault};
 use store::objects::Objects;
 use store::{Db, Migration};
 use web::Routes;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// Definitions instead of the shipped ones.
     pub catalog_dir: Option<PathBuf>,
+    /// Where the master key is (`file:…`, `env:…`, `pkcs11:…`); by default `keys/master.key` of the data folder.
+    pub master_key: Option<String>,
     /// Connections to the database.
     pub connections: u32,
     /// Base of links that the program makes.
@@ -52,6 +55,8 @@ pub struct Platform {
     pub person: Arc<MasterIndex>,
     /// Background work.
     pub jobs: Jobs,
+    /// The kept keys.
+    pub vault: Vault,
     /// What an operator changes while the program runs.
     pub options: store::Settings,
     clock: Arc<dyn Clock>,
@@ -82,6 +87,25 @@ pub fn read_catalog(dir: Option<&Path>) -> Result<Catalog> {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("目录定义有 {} 处错误：\n{}", lines.len(), lines.join("\n"))
     })
+}
+
+// The master key is made only for a database that holds no keys yet: for any other it must be the one that wraps them.
+async fn open_vault(
+    settings: &Settings,
+    db: &Db,
+    options: &store::Settings,
+    clock: &dyn Clock,
+) -> Result<Vault> {
+    use protect::provider::{Place, VARIABLE};
+    let place = match &settings.master_key {
+        Some(text) => Place::parse(text)?,
+        None if std::env::var_os(VARIABLE).is_some() => Place::Environment(VARIABLE.to_owned()),
+        None => Place::File(settings.data.join("keys").join("master.key")),
+    };
+    let may_create = !store::keys::present(db).await?;
+    let provider = place.open(may_create, protect::cipher::AES_256_GCM)?;
+    let suite = Suite::of(&options.text("protect.suite"));
+    Ok(Vault::open(db, provider.into(), suite, clock.now()).await?)
 }
 
 impl Platform {
@@ -131,6 +155,8 @@ impl Platform {
             tracing::info!(done, "fact schema");
         }
         let options = store::Settings::open(&db, catalog.clone()).await?;
+        let vault = open_vault(settings, &db, &options, &*clock).await?;
+        let db = db.with_keyring(vault.keyring().clone());
         let directory = Arc::new(Directory::open(db.clone(), catalog.tables.clone()).await?);
         let person = Arc::new(MasterIndex::new(db.clone()));
         let record = Record::new(record::Ports {
@@ -171,6 +197,7 @@ impl Platform {
             record,
             person,
             jobs,
+            vault,
             options,
             clock,
             cluster: None,

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use kernel::{Error, Reach, Refusal, RefusalKind, Result};
+use protect::Keyring;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Postgres, Transaction};
 
@@ -23,18 +24,31 @@ const ATTEMPTS: u32 = 5;
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
+    keyring: Keyring,
 }
 
 /// An open transaction. Dereferences to the connection, for `sqlx` queries: `.execute(&mut **tx)`.
 #[derive(Debug)]
 pub struct Tx<'c> {
     inner: Transaction<'c, Postgres>,
+    keyring: Keyring,
 }
 
 impl Db {
     /// Wraps a pool.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, keyring: Keyring::closed() }
+    }
+
+    /// The same database with the keys that open its protected fields. Without them writing such a field is refused.
+    #[must_use]
+    pub fn with_keyring(self, keyring: Keyring) -> Self {
+        Self { keyring, ..self }
+    }
+
+    /// The keys of protected fields.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// Connects with a pool of `size` connections; refuses a server that is too old or not in UTF-8.
@@ -55,7 +69,7 @@ impl Db {
             .connect_with(options)
             .await
             .db("connect to the database")?;
-        let db = Self { pool };
+        let db = Self::new(pool);
         db.check_server().await?;
         Ok(db)
     }
@@ -113,7 +127,8 @@ impl Db {
 
     /// Runs `work` in a transaction: commits on `Ok`, rolls back on `Err`.
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        let mut tx = Tx { inner: self.pool.begin().await.db("begin a transaction")? };
+        let mut tx =
+            Tx { inner: self.pool.begin().await.db("begin a transaction")?, keyring: self.keyring.clone() };
         let out = work(&mut tx).await.map_err(settle)?;
         tx.inner.commit().await.db("commit a transaction")?;
         Ok(out)
@@ -165,6 +180,13 @@ impl Retry {
         // The other one has gone on; a growing pause lets a queue of such losers drain.
         tokio::time::sleep(Duration::from_millis(u64::from(self.lost * self.lost) * 10)).await;
         true
+    }
+}
+
+impl Tx<'_> {
+    /// The keys of protected fields, as [`Db::keyring`].
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 }
 

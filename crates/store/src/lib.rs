@@ -10,6 +10,7 @@ pub mod fact_schema;
 pub mod facts;
 pub mod failure;
 pub mod jobs;
+pub mod keys;
 pub mod migrate;
 pub mod objects;
 pub mod outbox;

@@ -32,6 +32,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0003_settings",
         sql: include_str!("../migrations/0003_settings.sql"),
     },
+    Migration { context: "store", name: "0004_keys", sql: include_str!("../migrations/0004_keys.sql") },
 ];
 
 /// Held while migrating; any constant that nobody else uses.

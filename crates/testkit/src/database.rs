@@ -32,6 +32,7 @@ impl TestDb {
         run(&mut admin, format!("create database {name} template {template}")).await;
         admin.close().await.expect("close the connection");
         let db = Db::connect(bench.options(&name), 8).await.expect("connect to the test database");
+        let db = db.with_keyring(crate::keyring());
         Self { db, name }
     }
 

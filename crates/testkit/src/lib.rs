@@ -5,9 +5,11 @@
 mod bench;
 mod clock;
 mod database;
+mod keys;
 
 pub use clock::{TestClock, clock};
 pub use database::TestDb;
+pub use keys::keyring;
 
 /// Carries out everything that is due and fails the test if an event or a job is left undone or was given up.
 pub async fn settle(jobs: &store::Jobs) {

@@ -111,6 +111,7 @@ pub async fn open(common: &Common, base_url: &str) -> anyhow::Result<Platform> {
         data: common.data.clone(),
         database_url: common.database_url.clone(),
         catalog_dir: common.catalog_dir.clone(),
+        master_key: common.master_key.clone(),
         connections: common.connections,
         base_url: base_url.to_owned(),
     };

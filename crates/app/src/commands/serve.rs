@@ -117,6 +117,15 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     });
+    let vault = platform.vault.clone();
+    let minding = tokio::spawn(async move {
+        loop {
+            if let Err(error) = vault.follow().await {
+                tracing::warn!(%error, "follow the keys");
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
     let inbox = exchange::folder::Inbox::new(args.inbox.as_deref().unwrap_or(&common.data.join("exchange")));
     inbox.prepare().await?;
     let watching = tokio::spawn(inbox.watch(exchange));
@@ -139,6 +148,7 @@ pub async fn serve(
     watching.abort();
     following.abort();
     heeding.abort();
+    minding.abort();
     for mut task in [background, working] {
         if tokio::time::timeout(GRACE, &mut task).await.is_err() {
             task.abort();

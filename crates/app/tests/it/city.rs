@@ -81,6 +81,7 @@ pub fn settings(data: &Path, database_url: Option<String>) -> Settings {
         data: data.to_owned(),
         database_url,
         catalog_dir: None,
+        master_key: None,
         connections: 12,
         base_url: "http://minkang.test".to_owned(),
     }

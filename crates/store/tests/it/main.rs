@@ -4,4 +4,5 @@
 mod cluster;
 mod database;
 mod jobs;
+mod keys;
 mod objects;
