@@ -118,8 +118,8 @@ impl Ports {
                     object_id: Some(person),
                     object_label: card.name.clone(),
                     person_id: Some(person),
-                    outcome: "ok",
                     detail: look.detail,
+                    ..AuditEntry::default()
                 };
                 match door(reach, &card, &*self.institutions, purposeful) {
                     Door::Hidden => Err(nobody().into()),

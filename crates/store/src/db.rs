@@ -8,7 +8,7 @@ use protect::Keyring;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Postgres, Transaction};
 
-use crate::audit::{self, AuditEntry};
+use crate::audit::{self, AuditEntry, MacKey};
 use crate::failure::{DbDoing, is_conflict, settle};
 
 /// How long a request waits for a connection before it is told that the database is unavailable.
@@ -25,6 +25,7 @@ const ATTEMPTS: u32 = 5;
 pub struct Db {
     pool: PgPool,
     keyring: Keyring,
+    trail_key: Option<MacKey>,
 }
 
 /// An open transaction. Dereferences to the connection, for `sqlx` queries: `.execute(&mut **tx)`.
@@ -32,12 +33,13 @@ pub struct Db {
 pub struct Tx<'c> {
     inner: Transaction<'c, Postgres>,
     keyring: Keyring,
+    trail_key: Option<MacKey>,
 }
 
 impl Db {
     /// Wraps a pool.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, keyring: Keyring::closed() }
+        Self { pool, keyring: Keyring::closed(), trail_key: None }
     }
 
     /// The same database with the keys that open its protected fields. Without them writing such a field is refused.
@@ -49,6 +51,13 @@ impl Db {
     /// The keys of protected fields.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// With the key of the MACs that entries of the audit trail get.
+    #[must_use]
+    pub fn with_trail_key(mut self, key: MacKey) -> Self {
+        self.trail_key = Some(key);
+        self
     }
 
     /// Connects with a pool of `size` connections; refuses a server that is too old or not in UTF-8.
@@ -127,8 +136,11 @@ impl Db {
 
     /// Runs `work` in a transaction: commits on `Ok`, rolls back on `Err`.
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        let mut tx =
-            Tx { inner: self.pool.begin().await.db("begin a transaction")?, keyring: self.keyring.clone() };
+        let mut tx = Tx {
+            inner: self.pool.begin().await.db("begin a transaction")?,
+            keyring: self.keyring.clone(),
+            trail_key: self.trail_key.clone(),
+        };
         let out = work(&mut tx).await.map_err(settle)?;
         tx.inner.commit().await.db("commit a transaction")?;
         Ok(out)
@@ -187,6 +199,11 @@ impl Tx<'_> {
     /// The keys of protected fields, as [`Db::keyring`].
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// The key of the MACs that entries of the audit trail get.
+    pub(crate) fn trail_key(&self) -> Option<&MacKey> {
+        self.trail_key.as_ref()
     }
 }
 

@@ -33,6 +33,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0003_settings.sql"),
     },
     Migration { context: "store", name: "0004_keys", sql: include_str!("../migrations/0004_keys.sql") },
+    Migration {
+        context: "store",
+        name: "0005_audit_trail",
+        sql: include_str!("../migrations/0005_audit_trail.sql"),
+    },
 ];
 
 /// Held while migrating; any constant that nobody else uses.

@@ -65,6 +65,11 @@ impl Cluster {
         self.keeper.folder().connect_options(DATABASE)
     }
 
+    /// The same as the role that serves: it owns nothing and cannot touch the audit trail (`store::role`).
+    pub fn serving_options(&self) -> PgConnectOptions {
+        self.connect_options().username(crate::role::SERVING)
+    }
+
     /// The address of the program's database, for other programs such as `psql`.
     pub fn url(&self) -> String {
         self.keeper.folder().url(DATABASE)

@@ -1,6 +1,7 @@
 //! Tests of the store with a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod cluster;
 mod database;
 mod jobs;
