@@ -28,6 +28,7 @@ async fn main() -> anyhow::Result<()> {
     let settings = Settings {
         data: folder.path().to_owned(),
         database_url: None,
+        database_owner_url: None,
         catalog_dir: None,
         master_key: None,
         connections: 8,

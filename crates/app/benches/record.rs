@@ -40,6 +40,7 @@ async fn city(people: i64) -> anyhow::Result<f64> {
     let settings = Settings {
         data: folder.path().to_owned(),
         database_url: None,
+        database_owner_url: None,
         catalog_dir: None,
         master_key: None,
         connections: 16,

@@ -16,6 +16,9 @@ pub struct Common {
     /// 使用已有的 PostgreSQL（15 或更高），而不是自带的本地数据库
     #[arg(long, global = true, env = "MINKANG_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// 同一数据库的属主地址，只用于升级表结构；此时 --database-url 应是不拥有任何表的普通角色
+    #[arg(long, global = true, env = "MINKANG_DATABASE_OWNER_URL", hide_env_values = true)]
+    pub database_owner_url: Option<String>,
     /// 使用这个目录中的目录定义，而不是随程序发布的定义
     #[arg(long, global = true, env = "MINKANG_CATALOG_DIR")]
     pub catalog_dir: Option<PathBuf>,

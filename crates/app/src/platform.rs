@@ -13,11 +13,12 @@ use identity::Identity;
 use kernel::Clock;
 use person::MasterIndex;
 use record::Record;
+use store::audit::{self, AnchorFile, Sealer};
 use store::cluster::Cluster;
 use store::jobs::Jobs;
 use store::keys::{Suite, Vault};
 use store::objects::Objects;
-use store::{Db, Migration};
+use store::{Db, Migration, role};
 use web::Routes;
 
 /// Where things are and how the program is reached.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Somebody else's PostgreSQL instead of the local cluster.
     pub database_url: Option<String>,
+    /// The same database as its owner, for migrations; the role of `database_url` then only reads and writes rows.
+    pub database_owner_url: Option<String>,
     /// Definitions instead of the shipped ones.
     pub catalog_dir: Option<PathBuf>,
     /// Where the master key is (`file:…`, `env:…`, `pkcs11:…`); by default `keys/master.key` of the data folder.
@@ -39,8 +42,12 @@ pub struct Settings {
 
 /// The assembled platform.
 pub struct Platform {
-    /// Database.
+    /// Database, as the role that serves.
     pub db: Db,
+    /// The same as its owner, for commands of the operator; the serving role itself where only that is given.
+    pub owner: Db,
+    /// Seals the audit trail.
+    pub sealer: Sealer,
     /// Definitions.
     pub catalog: Arc<Catalog>,
     /// Registries.
@@ -108,6 +115,48 @@ async fn open_vault(
     Ok(Vault::open(db, provider.into(), suite, clock.now()).await?)
 }
 
+/// Connects as the owner, brings the schema up to date, gives the serving role its rights, and connects as that.
+async fn connect(settings: &Settings, cluster: Option<&Cluster>, catalog: &Catalog) -> Result<(Db, Db)> {
+    let owner = match (cluster, &settings.database_owner_url, &settings.database_url) {
+        (Some(cluster), _, _) => Db::connect(cluster.connect_options(), OWNER_CONNECTIONS).await?,
+        (None, Some(url), _) => Db::connect_url(url, OWNER_CONNECTIONS).await?,
+        (None, None, Some(url)) => Db::connect_url(url, settings.connections).await?,
+        (None, None, None) => anyhow::bail!("没有数据库"),
+    };
+    for done in store::migrate(owner.pool(), &migrations()).await? {
+        tracing::info!(done, "schema");
+    }
+    for done in store::fact_schema::apply(&owner, catalog).await? {
+        tracing::info!(done, "fact schema");
+    }
+    let db = match (cluster, &settings.database_owner_url, &settings.database_url) {
+        (Some(cluster), _, _) => {
+            role::ensure_serving(&owner).await?;
+            role::grant(&owner, role::SERVING).await?;
+            Db::connect(cluster.serving_options(), settings.connections).await?
+        }
+        (None, Some(_), Some(url)) => {
+            let db = Db::connect_url(url, settings.connections).await?;
+            let name = role::name_of(&db).await?;
+            if name != role::name_of(&owner).await? {
+                role::grant(&owner, &name).await?;
+            }
+            db
+        }
+        _ => owner.clone(),
+    };
+    if !role::is_separate(&db).await? {
+        tracing::warn!(
+            "平台以数据库的属主（或超级用户）身份运行：审计日志只受触发器和签名链保护。\
+             请用 --database-owner-url 另给属主地址，--database-url 用普通角色，见 docs/operations.md 第 4 节。"
+        );
+    }
+    Ok((owner, db))
+}
+
+/// The owner's connections: migrations, and an operator's commands now and then.
+const OWNER_CONNECTIONS: u32 = 2;
+
 impl Platform {
     /// Starts the local cluster unless a database is given, brings the schema up to date and wires the contexts.
     pub fn open<'a>(
@@ -126,14 +175,15 @@ impl Platform {
         let catalog = Arc::new(read_catalog(settings.catalog_dir.as_deref())?);
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("不能创建数据目录 {}", settings.data.display()))?;
-        let (db, cluster) = match &settings.database_url {
-            Some(url) => (Db::connect_url(url, settings.connections).await?, None),
-            None => {
-                let cluster = Cluster::start(&settings.data.join("postgres"), progress).await?;
-                (Db::connect(cluster.connect_options(), settings.connections).await?, Some(cluster))
-            }
+        let cluster = match &settings.database_url {
+            Some(_) => None,
+            None => Some(Cluster::start(&settings.data.join("postgres"), progress).await?),
         };
-        match Self::wire(settings, db, catalog, clock).await {
+        let wired = async {
+            let (owner, db) = connect(settings, cluster.as_ref(), &catalog).await?;
+            Self::wire(settings, owner, db, catalog, clock).await
+        };
+        match wired.await {
             Ok(mut platform) => {
                 platform.cluster = cluster;
                 Ok(platform)
@@ -147,16 +197,22 @@ impl Platform {
         }
     }
 
-    async fn wire(settings: &Settings, db: Db, catalog: Arc<Catalog>, clock: Arc<dyn Clock>) -> Result<Self> {
-        for done in store::migrate(db.pool(), &migrations()).await? {
-            tracing::info!(done, "schema");
-        }
-        for done in store::fact_schema::apply(&db, &catalog).await? {
-            tracing::info!(done, "fact schema");
-        }
+    async fn wire(
+        settings: &Settings,
+        owner: Db,
+        db: Db,
+        catalog: Arc<Catalog>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let options = store::Settings::open(&db, catalog.clone()).await?;
         let vault = open_vault(settings, &db, &options, &*clock).await?;
         let db = db.with_keyring(vault.keyring().clone());
+        let audit_keys = audit::Keys::open(&db, clock.now()).await?;
+        let db = db.with_trail_key(audit_keys.mac().clone());
+        let owner = owner.with_keyring(vault.keyring().clone()).with_trail_key(audit_keys.mac().clone());
+        audit::partitions_ahead(&db, clock.now()).await?;
+        let anchors = settings.data.join("audit").join("anchors.log");
+        let sealer = Sealer::new(db.clone(), audit_keys, AnchorFile::at(&anchors), clock.clone());
         let directory = Arc::new(Directory::open(db.clone(), catalog.tables.clone()).await?);
         let person = Arc::new(MasterIndex::new(db.clone()));
         let record = Record::new(record::Ports {
@@ -190,6 +246,8 @@ impl Platform {
         exchange.register_jobs(&mut jobs);
         Ok(Self {
             db,
+            owner,
+            sealer,
             catalog,
             directory,
             identity,
@@ -221,6 +279,7 @@ impl Platform {
     /// Closes connections and stops what was started.
     pub async fn close(self) -> Result<()> {
         self.db.close().await;
+        self.owner.close().await;
         if let Some(cluster) = self.cluster {
             cluster.stop().await?;
         }

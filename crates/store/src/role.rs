@@ -25,17 +25,18 @@ pub async fn ensure_serving(owner: &Db) -> Result<()> {
                 .execute(&mut **tx)
                 .await
                 .db("wait to make the serving role")?;
-            let present: bool =
-                sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
-                    .bind(SERVING)
-                    .fetch_one(&mut **tx)
-                    .await
-                    .db("look for the serving role")?;
+            let present: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
+                .bind(SERVING)
+                .fetch_one(&mut **tx)
+                .await
+                .db("look for the serving role")?;
             if !present {
-                sqlx::query("create role minkang_app login nosuperuser nocreatedb nocreaterole noreplication")
-                    .execute(&mut **tx)
-                    .await
-                    .db("make the serving role")?;
+                sqlx::query(
+                    "create role minkang_app login nosuperuser nocreatedb nocreaterole noreplication",
+                )
+                .execute(&mut **tx)
+                .await
+                .db("make the serving role")?;
             }
             Ok(())
         })

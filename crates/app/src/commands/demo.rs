@@ -456,7 +456,7 @@ async fn submit(
 async fn finish(platform: &Platform, manifest: &Manifest) -> Result<()> {
     eprintln!("核对数据集之间的规则……");
     platform.jobs.run_until_idle().await?;
-    sqlx::query("analyze").execute(platform.db.pool()).await.db("analyze")?;
+    sqlx::query("analyze").execute(platform.owner.pool()).await.db("analyze")?;
     let (received, stored, rejected, failed): (i64, i64, i64, i64) = sqlx::query_as(
         "select coalesce(sum(rows_received), 0)::bigint, coalesce(sum(rows_stored), 0)::bigint,
             coalesce(sum(rows_rejected), 0)::bigint, count(*) filter (where state = 'failed')

@@ -1,6 +1,7 @@
 //! The commands of the program, one file each.
 
 pub mod account;
+pub mod audit;
 pub mod catalog;
 pub mod client;
 pub mod codes;
@@ -52,6 +53,9 @@ enum Command {
     /// 机构与行政区划
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
+    /// 审计日志：校验、归档、导出
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 /// The whole program: reads the command line, runs the command, tells what went wrong.
@@ -91,6 +95,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Client(command) => client::run(&common, command).await,
         Command::Account(command) => account::run(&common, command).await,
         Command::Registry(command) => registry::run(&common, command).await,
+        Command::Audit(command) => audit::run(&common, command).await,
     }
 }
 
@@ -110,6 +115,7 @@ pub async fn open(common: &Common, base_url: &str) -> anyhow::Result<Platform> {
     let settings = Settings {
         data: common.data.clone(),
         database_url: common.database_url.clone(),
+        database_owner_url: common.database_owner_url.clone(),
         catalog_dir: common.catalog_dir.clone(),
         master_key: common.master_key.clone(),
         connections: common.connections,

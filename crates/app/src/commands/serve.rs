@@ -126,6 +126,7 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     });
+    let sealing = tokio::spawn(crate::commands::audit::keep_sealing(&platform, stop.clone()));
     let inbox = exchange::folder::Inbox::new(args.inbox.as_deref().unwrap_or(&common.data.join("exchange")));
     inbox.prepare().await?;
     let watching = tokio::spawn(inbox.watch(exchange));
@@ -149,7 +150,7 @@ pub async fn serve(
     following.abort();
     heeding.abort();
     minding.abort();
-    for mut task in [background, working] {
+    for mut task in [background, working, sealing] {
         if tokio::time::timeout(GRACE, &mut task).await.is_err() {
             task.abort();
         }

@@ -18,6 +18,7 @@ use kernel::access::InstitutionId;
 use kernel::{Caller, RegionCode};
 use minkang::platform::{Platform, Settings, migrations, read_catalog};
 use serde_json::Value;
+use sqlx::ConnectOptions;
 use store::Db;
 use testkit::{TestClock, TestDb};
 use tower::ServiceExt;
@@ -60,16 +61,25 @@ pub async fn city() -> City {
     let facts: Vec<String> =
         catalog.datasets.iter().map(|d| store::fact_schema::create_table(d, &d.table())).collect();
     let cloned = TestDb::create(&migrations(), &facts).await;
-    let url = cloned.url();
-    City { _cloned: Some(cloned), ..city_at(Some(url)).await }
+    // As in earnest: the owner makes the schema, and the platform serves as a role that owns nothing.
+    store::role::ensure_serving(cloned.db()).await.unwrap();
+    let serving = cloned.connect_options().username(store::role::SERVING).to_url_lossy().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        Settings { database_owner_url: Some(cloned.url()), ..settings(folder.path(), Some(serving)) };
+    City { _cloned: Some(cloned), ..open(folder, &settings).await }
 }
 
 /// A city in somebody's database, or in a local cluster of its own.
 pub async fn city_at(database_url: Option<String>) -> City {
     let folder = tempfile::tempdir().unwrap();
-    let clock = testkit::clock();
     let settings = settings(folder.path(), database_url);
-    let platform = Platform::open(&settings, clock.clone(), &|_: &str| {}).await.unwrap();
+    open(folder, &settings).await
+}
+
+async fn open(folder: tempfile::TempDir, settings: &Settings) -> City {
+    let clock = testkit::clock();
+    let platform = Platform::open(settings, clock.clone(), &|_: &str| {}).await.unwrap();
     let institutions = register(&platform).await;
     let site = Site::new(platform.identity.authenticator());
     let app = web::serve::build_app(platform.routes(), site);
@@ -80,6 +90,7 @@ pub fn settings(data: &Path, database_url: Option<String>) -> Settings {
     Settings {
         data: data.to_owned(),
         database_url,
+        database_owner_url: None,
         catalog_dir: None,
         master_key: None,
         connections: 12,

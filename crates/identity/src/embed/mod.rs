@@ -161,6 +161,7 @@ impl Identity {
                 "client": request.client.chars().take(64).collect::<String>(),
                 "staff_no": request.staff_no.chars().take(50).collect::<String>(),
             })),
+            ..AuditEntry::default()
         };
         let now = self.clock.now();
         self.db

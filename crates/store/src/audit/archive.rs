@@ -115,8 +115,7 @@ pub async fn archive(
         .bind(until)
         .fetch(owner.pool());
         while let Some(row) = rows.try_next().await.db("read a month of the audit trail")? {
-            let archival =
-                Archival { id: row.id, content: &row.content, mac: row.mac.as_deref().map(hex) };
+            let archival = Archival { id: row.id, content: &row.content, mac: row.mac.as_deref().map(hex) };
             let mut line = serde_json::to_vec(&archival).doing("write an archived entry")?;
             line.push(b'\n');
             hasher.update(&line);
@@ -176,11 +175,13 @@ pub async fn archive(
             .await
             .db("note an archive")?;
             // The name is digits that we made ourselves.
-            for sql in [
-                format!("alter table audit_entry detach partition {part}"),
-                format!("drop table {part}"),
-            ] {
-                sqlx::query(AssertSqlSafe(sql)).execute(&mut **tx).await.db("detach a month of the audit trail")?;
+            for sql in
+                [format!("alter table audit_entry detach partition {part}"), format!("drop table {part}")]
+            {
+                sqlx::query(AssertSqlSafe(sql))
+                    .execute(&mut **tx)
+                    .await
+                    .db("detach a month of the audit trail")?;
             }
             Ok(())
         })

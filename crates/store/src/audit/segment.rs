@@ -119,5 +119,6 @@ pub(super) fn encode(lines: &[Line]) -> Vec<u8> {
 
 /// The instant of a line.
 pub(super) fn instant(micros: i64) -> Result<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::fault("read a segment", "a time out of range"))
+    DateTime::from_timestamp_micros(micros)
+        .ok_or_else(|| Error::fault("read a segment", "a time out of range"))
 }

@@ -149,9 +149,15 @@ pub async fn verify(
             .execute(&mut **tx)
             .await
             .db("begin to verify")?;
-        Check { keys, anchors: &anchors, report: Report::default(), found: HashMap::new(), missing: Vec::new() }
-            .run(tx, span, progress)
-            .await
+        Check {
+            keys,
+            anchors: &anchors,
+            report: Report::default(),
+            found: HashMap::new(),
+            missing: Vec::new(),
+        }
+        .run(tx, span, progress)
+        .await
     })
     .await
 }
@@ -443,10 +449,8 @@ impl Check<'_> {
         for row in &waiting {
             unsealed.insert(row.id);
             *expected.entry(row.id / BUCKET).or_default() += 1;
-            let ours = row
-                .mac
-                .as_deref()
-                .is_some_and(|mac| self.keys.mac().accepts(&row.content.canonical(), mac));
+            let ours =
+                row.mac.as_deref().is_some_and(|mac| self.keys.mac().accepts(&row.content.canonical(), mac));
             if !ours && end.is_some() {
                 let text = format!("记录 {} 没有本程序的校验码（尚未封存）", row.id);
                 self.report.add(FaultKind::Foreign, None, Some((row.id, Some(row.content.at))), text);
@@ -507,7 +511,8 @@ impl Check<'_> {
 
 /// Writes down that the chain was verified.
 pub async fn note_verification(tx: &mut Tx<'_>, now: DateTime<Utc>, by: &str, report: &Report) -> Result<()> {
-    let detail = serde_json::to_value(&report.faults[..report.faults.len().min(100)]).doing("write a report")?;
+    let detail =
+        serde_json::to_value(&report.faults[..report.faults.len().min(100)]).doing("write a report")?;
     sqlx::query(
         "insert into audit_verification (at, by_whom, segments, entries, faults, detail) values ($1, $2, $3, $4, $5, $6)",
     )

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use kernel::{Caller, CallerKind, Clock, Id, Purpose};
-use sqlx::AssertSqlSafe;
 use protect::{Key, KeyState, Keyring};
+use sqlx::AssertSqlSafe;
 use store::audit::{self, AnchorFile, FaultKind, Keys, Report, Sealer, Span, verify};
 use store::{AuditEntry, Db, migrate};
 use testkit::{TestClock, TestDb};
@@ -266,7 +266,9 @@ async fn a_tail_rewritten_without_the_key_is_found() {
     let trail = Trail::with(&[2, 2]).await;
     // Somebody with the database and the program, but with keys of their own, makes the second segment anew.
     trail.tamper("update audit_entry set actor = '别人', mac = null where id = 3").await;
-    trail.tamper("delete from audit_segment where number = 2; delete from audit_anchor where segment = 2").await;
+    trail
+        .tamper("delete from audit_segment where number = 2; delete from audit_anchor where segment = 2")
+        .await;
     let other = tempfile::tempdir().unwrap();
     let elsewhere = TestDb::create(store::MIGRATIONS, &[]).await;
     let (_, keys) = open(elsewhere.db().clone().with_keyring(strangers_keys())).await;
@@ -295,7 +297,8 @@ async fn a_tail_cut_off_is_found_by_the_file_of_anchors() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(faults(&trail.verify().await), [(FaultKind::AnchorLost, Some(1), None)]);
     std::fs::write(&file, "no anchor\n").unwrap();
-    let unreadable = verify(&trail.db, trail.sealer.keys(), trail.sealer.file(), Span::default(), &|_, _| {}).await;
+    let unreadable =
+        verify(&trail.db, trail.sealer.keys(), trail.sealer.file(), Span::default(), &|_, _| {}).await;
     assert!(unreadable.is_err());
 }
 
@@ -305,12 +308,10 @@ async fn a_span_is_verified_alone() {
     trail.tamper("update audit_entry set actor = '别人' where id in (1, 5)").await;
     let begin = testkit::clock().now();
     let span = Span { from: Some(begin + TimeDelta::minutes(1)), until: Some(begin + TimeDelta::minutes(2)) };
-    let report =
-        verify(&trail.db, trail.sealer.keys(), trail.sealer.file(), span, &|_, _| {}).await.unwrap();
+    let report = verify(&trail.db, trail.sealer.keys(), trail.sealer.file(), span, &|_, _| {}).await.unwrap();
     assert_eq!((report.segments, report.fault_count), (1, 0));
     let span = Span { from: Some(begin + TimeDelta::minutes(2)), until: None };
-    let report =
-        verify(&trail.db, trail.sealer.keys(), trail.sealer.file(), span, &|_, _| {}).await.unwrap();
+    let report = verify(&trail.db, trail.sealer.keys(), trail.sealer.file(), span, &|_, _| {}).await.unwrap();
     assert_eq!(faults(&report), [(FaultKind::Altered, Some(3), Some(5))]);
 }
 
@@ -318,7 +319,10 @@ async fn a_span_is_verified_alone() {
 async fn the_serving_role_can_only_add() {
     let trail = Trail::with(&[2]).await;
     store::role::ensure_serving(&trail.db).await.unwrap();
-    sqlx::raw_sql("create table plain (n int); create table later (n int)").execute(trail.db.pool()).await.unwrap();
+    sqlx::raw_sql("create table plain (n int); create table later (n int)")
+        .execute(trail.db.pool())
+        .await
+        .unwrap();
     store::role::grant(&trail.db, store::role::SERVING).await.unwrap();
     let serving = Db::connect(trail.test.connect_options().username(store::role::SERVING), 2).await.unwrap();
     assert!(store::role::is_separate(&serving).await.unwrap());
@@ -352,17 +356,22 @@ async fn the_serving_role_can_only_add() {
         let code = error.as_database_error().and_then(|e| e.code()).map(|c| c.into_owned());
         assert_eq!(code.as_deref(), Some("42501"), "{sql}: {error}");
     }
-    for sql in ["insert into plain values (1)", "update plain set n = 2", "delete from plain", "delete from job"] {
+    for sql in
+        ["insert into plain values (1)", "update plain set n = 2", "delete from plain", "delete from job"]
+    {
         sqlx::query(sql).execute(serving.pool()).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
     let keyed = serving.clone().with_trail_key(trail.sealer.keys().mac().clone());
-    let sealer = Sealer::new(keyed, trail.sealer.keys().clone(), trail.sealer.file().clone(), trail.clock.clone());
+    let sealer =
+        Sealer::new(keyed, trail.sealer.keys().clone(), trail.sealer.file().clone(), trail.clock.clone());
     trail.write(3).await;
     assert_eq!(sealer.pass().await.unwrap().entries, 1, "it seals");
     // The next month is made by the function, as the owner; the owner is held back by the trigger alone.
     trail.clock.advance(TimeDelta::days(40));
     assert!(audit::partitions_ahead(&serving, trail.clock.now()).await.unwrap() > 0);
-    for sql in ["update audit_entry set actor = ''", "delete from audit_segment", "truncate audit_entry_202508"] {
+    for sql in
+        ["update audit_entry set actor = ''", "delete from audit_segment", "truncate audit_entry_202508"]
+    {
         assert!(sqlx::query(sql).execute(trail.db.pool()).await.is_err(), "{sql}");
     }
     serving.close().await;
@@ -379,8 +388,7 @@ async fn a_month_goes_to_a_file_by_command_and_the_rest_still_verifies() {
     audit::partitions_ahead(&trail.db, trail.clock.now()).await.unwrap();
     trail.write(4).await;
     trail.seal().await;
-    let archived =
-        audit::archive(&trail.db, month, &archive, 6, trail.clock.now(), "审计员").await.unwrap();
+    let archived = audit::archive(&trail.db, month, &archive, 6, trail.clock.now(), "审计员").await.unwrap();
     assert_eq!(archived.entry_count, 3);
     let text = std::fs::read_to_string(&archived.file).unwrap();
     assert_eq!(text.lines().count(), 3);
