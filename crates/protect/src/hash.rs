@@ -122,9 +122,8 @@ mod tests {
     #[test]
     fn hmac_sm3_is_hmac_over_sm3() {
         let (key, text) = ([3u8; 20], b"13800138000");
-        let pad = |byte: u8| -> Vec<u8> {
-            (0..64).map(|i| key.get(i).copied().unwrap_or(0) ^ byte).collect()
-        };
+        let pad =
+            |byte: u8| -> Vec<u8> { (0..64).map(|i| key.get(i).copied().unwrap_or(0) ^ byte).collect() };
         let inner = Hash::Sm3.digest(&[pad(0x36), text.to_vec()].concat());
         let outer = Hash::Sm3.digest(&[pad(0x5c), inner.to_vec()].concat());
         assert_eq!(Hash::Sm3.keyed(&key, text).unwrap(), outer);

@@ -222,7 +222,8 @@ impl Keyring {
                 Purpose::Blind => {
                     let Some(domain) = Domain::from_code(&key.name) else { continue };
                     if key.state == KeyState::Active {
-                        next.blinds.insert(domain, Blinder { hash: Keyed::new(&key.algorithm, &key.secret)? });
+                        next.blinds
+                            .insert(domain, Blinder { hash: Keyed::new(&key.algorithm, &key.secret)? });
                     }
                 }
                 Purpose::Sign => {
@@ -521,14 +522,19 @@ mod tests {
         let ring = ring();
         for n in [1, 10, 300] {
             let sealed = ring.seal_text(Domain::Facts, "a.b", &"x".repeat(n)).unwrap();
-            assert_eq!(sealed.len(), "~2.".len() + (n + NONCE + TAG) * 4 / 3 + usize::from((n + 28) % 3 != 0));
+            assert_eq!(
+                sealed.len(),
+                "~2.".len() + (n + NONCE + TAG) * 4 / 3 + usize::from((n + 28) % 3 != 0)
+            );
         }
     }
 
     #[test]
     fn plain_values_are_read_as_they_are() {
         let ring = ring();
-        for plain in ["", "13800138000", "~", "~1.", "~x.abc", "~1.不是密文不是密文不是密文不是密文不是密文", "~12"] {
+        for plain in
+            ["", "13800138000", "~", "~1.", "~x.abc", "~1.不是密文不是密文不是密文不是密文不是密文", "~12"]
+        {
             assert_eq!(ring.open_text("a.b", plain).unwrap(), plain);
             assert!(!is_sealed(plain));
         }

@@ -144,7 +144,8 @@ impl PartnerForm {
         let kept = match self.padding {
             Padding::Pkcs7 => {
                 let n = usize::from(plain.last().copied().unwrap_or(0));
-                let fine = (1..=BLOCK).contains(&n) && plain[plain.len() - n..].iter().all(|b| usize::from(*b) == n);
+                let fine =
+                    (1..=BLOCK).contains(&n) && plain[plain.len() - n..].iter().all(|b| usize::from(*b) == n);
                 fine.then(|| plain.len() - n)
             }
             Padding::Iso7816 => plain.iter().rposition(|b| *b != 0).filter(|at| plain[*at] == 0x80),

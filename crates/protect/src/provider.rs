@@ -53,7 +53,8 @@ impl LocalMaster {
                 ),
             )
         };
-        let line = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#')).ok_or_else(wrong)?;
+        let line =
+            text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#')).ok_or_else(wrong)?;
         let (algorithm, digits) = line.split_once(':').ok_or_else(wrong)?;
         let key = Zeroizing::new(hex::decode(digits).map_err(|_| wrong())?);
         let cipher = Cipher::new(algorithm, &key).map_err(|_| wrong())?;
@@ -293,7 +294,10 @@ mod tests {
     fn places() {
         assert_eq!(Place::parse("env:K").unwrap(), Place::Environment("K".into()));
         assert_eq!(Place::parse("file:/a/b").unwrap(), Place::File("/a/b".into()));
-        assert_eq!(Place::parse("pkcs11:/lib/x.so#k1").unwrap(), Place::Pkcs11("/lib/x.so".into(), "k1".into()));
+        assert_eq!(
+            Place::parse("pkcs11:/lib/x.so#k1").unwrap(),
+            Place::Pkcs11("/lib/x.so".into(), "k1".into())
+        );
         for wrong in ["", "x", "file:", "pkcs11:/lib/x.so", "http://x"] {
             assert!(Place::parse(wrong).is_err(), "{wrong}");
         }

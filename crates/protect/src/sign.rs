@@ -83,9 +83,7 @@ impl LocalKey {
     pub fn new(algorithm: &str, secret: &[u8]) -> Result<Self> {
         let wrong = || Error::fault("set up a signing key", format!("{algorithm}: no such key"));
         let kind = match algorithm {
-            SM2_SM3 => {
-                Kind::Sm2(Box::new(SigningKey::from_slice(DEFAULT_ID, secret).map_err(|_| wrong())?))
-            }
+            SM2_SM3 => Kind::Sm2(Box::new(SigningKey::from_slice(DEFAULT_ID, secret).map_err(|_| wrong())?)),
             ED25519 => Kind::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(
                 secret.try_into().map_err(|_| wrong())?,
             ))),
@@ -144,7 +142,9 @@ pub fn verify(algorithm: &str, public_key: &[u8], message: &[u8], signature: &[u
     match algorithm {
         SM2_SM3 => sm2_verify(DEFAULT_ID, public_key, message, signature),
         ED25519 => {
-            let (Ok(key), Ok(signature)) = (public_key.try_into(), signature.try_into()) else { return false };
+            let (Ok(key), Ok(signature)) = (public_key.try_into(), signature.try_into()) else {
+                return false;
+            };
             ed25519_dalek::VerifyingKey::from_bytes(key).is_ok_and(|key| {
                 key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
             })
