@@ -81,6 +81,14 @@ impl Dataset {
     pub fn table(&self) -> String {
         format!("fact_{}", self.code)
     }
+    /// Positions of the fields that are encrypted where they are stored.
+    pub fn protected(&self) -> impl Iterator<Item = usize> {
+        self.fields.iter().enumerate().filter(|(_, f)| f.protect).map(|(position, _)| position)
+    }
+    /// The place that a protected field's ciphertext is bound to.
+    pub fn place(&self, position: usize) -> String {
+        format!("{}.{}", self.table(), self.fields[position].name)
+    }
     /// The position of a field by its name.
     pub fn field(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|f| f.name == name)
@@ -112,6 +120,8 @@ pub struct Field {
     pub aliases: Vec<String>,
     /// How sensitive it is.
     pub sensitivity: Sensitivity,
+    /// Whether it is encrypted where it is stored: sensitive text that nothing is searched, joined or listed by.
+    pub protect: bool,
 }
 
 /// The type of a field and of its database column.

@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Tx};
 
 use crate::MasterIndex;
+use crate::sealed::{ADDRESS, CITIZEN, PHONE, open, open_option};
 use crate::search::{Query, search};
 
 const CARD: &str = "
@@ -24,7 +25,12 @@ const CARD: &str = "
 /// The best known demographics of a person and the identity records linked to it, in one query.
 pub async fn demographics(tx: &mut Tx<'_>, person_id: i64) -> Result<Option<PersonCard>> {
     let row = sqlx::query(CARD).bind(person_id).fetch_optional(&mut **tx).await.db("read a person")?;
-    row.as_ref().map(card).transpose().db("read a person")
+    let Some(mut card) = row.as_ref().map(card).transpose().db("read a person")? else { return Ok(None) };
+    let opener = tx.keyring().opener();
+    card.citizen_id = open_option(&opener, CITIZEN, card.citizen_id)?;
+    card.phone = open(&opener, PHONE, card.phone)?;
+    card.address = open(&opener, ADDRESS, card.address)?;
+    Ok(Some(card))
 }
 
 fn card(row: &PgRow) -> Result<PersonCard, sqlx::Error> {
@@ -117,11 +123,18 @@ impl PersonLookup for MasterIndex {
     fn by_citizen_id<'a>(&'a self, citizen_id: &'a str) -> BoxFuture<'a, Result<Option<i64>>> {
         Box::pin(async move {
             let Some(number) = crate::known::citizen_id("01", citizen_id) else { return Ok(None) };
-            sqlx::query_scalar("select id from person where citizen_id = $1")
-                .bind(number)
-                .fetch_optional(self.db.pool())
-                .await
-                .db("find a person by citizen number")
+            let blind = self.db.keyring().blind(protect::Domain::Identity, CITIZEN.kind, &number)?;
+            sqlx::query_scalar(
+                "select id from person where citizen_blind = $1
+                 union all
+                 select id from person
+                 where citizen_id is not null and citizen_blind is null and citizen_id = $2 limit 1",
+            )
+            .bind(blind.as_slice())
+            .bind(number)
+            .fetch_optional(self.db.pool())
+            .await
+            .db("find a person by citizen number")
         })
     }
 }

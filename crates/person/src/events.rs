@@ -8,15 +8,16 @@ use standards::pinyin::initials;
 use store::{DbDoing, Tx};
 
 use crate::linking::Item;
+use crate::sealed::{ADDRESS, CARD, CITIZEN, CREDENTIAL, PHONE, Seal};
 
 const INSERT: &str = "
     insert into identity_record (institution_id, local_no, person_id, name, initials, sex, birth_date,
         credential_kind, credential_no, citizen_id, card_no, phone, address, region, blood_abo, blood_rh,
-        registered, link_rule, updated_at)
+        registered, link_rule, citizen_blind, credential_blind, card_blind, phone_blind, updated_at)
     select $1, t.* , $2
     from unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[], $10::text[],
         $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[],
-        $19::text[]) as t
+        $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[]) as t
     on conflict (institution_id, local_no) do nothing
     returning id, local_no";
 
@@ -25,12 +26,15 @@ const UPDATE: &str = "
     set person_id = t.person_id, name = t.name, initials = t.initials, sex = t.sex, birth_date = t.birth_date,
         credential_kind = t.credential_kind, credential_no = t.credential_no, citizen_id = t.citizen_id,
         card_no = t.card_no, phone = t.phone, address = t.address, region = t.region, blood_abo = t.blood_abo,
-        blood_rh = t.blood_rh, registered = t.registered, link_rule = t.link_rule, updated_at = $2
+        blood_rh = t.blood_rh, registered = t.registered, link_rule = t.link_rule, updated_at = $2,
+        citizen_blind = t.citizen_blind, credential_blind = t.credential_blind, card_blind = t.card_blind,
+        phone_blind = t.phone_blind
     from unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[], $10::text[],
         $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[],
-        $19::text[])
+        $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[])
         as t (local_no, person_id, name, initials, sex, birth_date, credential_kind, credential_no, citizen_id,
-              card_no, phone, address, region, blood_abo, blood_rh, registered, link_rule)
+              card_no, phone, address, region, blood_abo, blood_rh, registered, link_rule, citizen_blind,
+              credential_blind, card_blind, phone_blind)
     where i.institution_id = $1 and i.local_no = t.local_no
     returning i.id, i.local_no";
 
@@ -47,6 +51,12 @@ async fn write(
         return Ok(Vec::new());
     }
     let text = |get: fn(&Item<'_>) -> String| items.iter().map(|i| get(i)).collect::<Vec<String>>();
+    let seal = Seal::of(tx)?;
+    let citizens = || items.iter().map(|i| i.next.citizen_id.as_deref());
+    let credentials = || items.iter().map(|i| i.next.credential_no.as_str());
+    let cards = || items.iter().map(|i| i.next.card_no.as_str());
+    let phones = || items.iter().map(|i| i.next.phone.as_str());
+    let addresses = items.iter().map(|i| i.next.address.as_str());
     let rows = sqlx::query(statement)
         .bind(institution as i32)
         .bind(now)
@@ -57,16 +67,20 @@ async fn write(
         .bind(text(|i| i.next.sex.clone()))
         .bind(items.iter().map(|i| i.next.birth_date).collect::<Vec<_>>())
         .bind(text(|i| i.next.credential_kind.clone()))
-        .bind(text(|i| i.next.credential_no.clone()))
-        .bind(items.iter().map(|i| i.next.citizen_id.clone()).collect::<Vec<_>>())
-        .bind(text(|i| i.next.card_no.clone()))
-        .bind(text(|i| i.next.phone.clone()))
-        .bind(text(|i| i.next.address.clone()))
+        .bind(seal.texts(CREDENTIAL, credentials())?)
+        .bind(seal.options(CITIZEN, citizens())?)
+        .bind(seal.texts(CARD, cards())?)
+        .bind(seal.texts(PHONE, phones())?)
+        .bind(seal.texts(ADDRESS, addresses)?)
         .bind(text(|i| i.next.region.clone()))
         .bind(text(|i| i.next.blood_abo.clone()))
         .bind(text(|i| i.next.blood_rh.clone()))
         .bind(items.iter().map(|i| i.next.registered).collect::<Vec<_>>())
         .bind(text(|i| i.rule.clone()))
+        .bind(seal.blinds(CITIZEN, citizens().map(Option::unwrap_or_default)))
+        .bind(seal.blinds(CREDENTIAL, credentials()))
+        .bind(seal.blinds(CARD, cards()))
+        .bind(seal.blinds(PHONE, phones()))
         .fetch_all(&mut **tx)
         .await
         .db("write identity records")?;
@@ -196,9 +210,12 @@ pub(crate) async fn release_numbers(tx: &mut Tx<'_>, persons: &[i64]) -> Result<
         return Ok(());
     }
     sqlx::query(
-        "update person p set citizen_id = null
+        // Of an encrypted number and one that is still plain nobody can tell here whether they are equal: it stays.
+        "update person p set citizen_id = null, citizen_blind = null
          where p.id = any($1) and p.citizen_id is not null and not exists (
-             select from identity_record i where i.person_id = p.id and i.citizen_id = p.citizen_id)",
+             select from identity_record i where i.person_id = p.id and i.citizen_id is not null
+                and (i.citizen_blind = p.citizen_blind or i.citizen_id = p.citizen_id
+                     or (i.citizen_blind is null) <> (p.citizen_blind is null)))",
     )
     .bind(persons)
     .execute(&mut **tx)

@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Tx};
 
 use crate::known::Known;
+use crate::sealed::{ADDRESS, CARD, CITIZEN, CREDENTIAL, PHONE, open, open_option};
 
 /// As much of an identity record as most facts need.
 #[derive(Debug, Clone, Copy)]
@@ -90,10 +91,28 @@ pub(crate) async fn records(
         .fetch_all(&mut **tx)
         .await
         .db("read identity records")?;
-    rows.iter()
+    let records: HashMap<String, Record> = rows
+        .iter()
         .map(|row| Ok((row.try_get("local_no")?, record(row)?)))
         .collect::<Result<_, _>>()
-        .db("read an identity record")
+        .db("read an identity record")?;
+    let opener = tx.keyring().opener();
+    records.into_iter().map(|(no, record)| Ok((no, opened(&opener, record)?))).collect()
+}
+
+fn opened(opener: &protect::Opener, mut record: Record) -> Result<Record> {
+    record.person_number = open_option(opener, CITIZEN, record.person_number)?;
+    let known = &mut record.known;
+    known.citizen_id = open_option(opener, CITIZEN, known.citizen_id.take())?;
+    for (what, value) in [
+        (CREDENTIAL, &mut known.credential_no),
+        (CARD, &mut known.card_no),
+        (PHONE, &mut known.phone),
+        (ADDRESS, &mut known.address),
+    ] {
+        *value = open(opener, what, std::mem::take(value))?;
+    }
+    Ok(record)
 }
 
 fn record(row: &PgRow) -> Result<Record, sqlx::Error> {

@@ -9,6 +9,7 @@ mod gather;
 pub mod known;
 pub mod linking;
 mod places;
+mod sealed;
 pub mod search;
 mod seen;
 
@@ -17,11 +18,14 @@ use std::sync::Mutex;
 use store::{Db, Migration};
 
 /// The migrations of this context.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    context: "person",
-    name: "0001_person",
-    sql: include_str!("../migrations/0001_person.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { context: "person", name: "0001_person", sql: include_str!("../migrations/0001_person.sql") },
+    Migration {
+        context: "person",
+        name: "0002_protect",
+        sql: include_str!("../migrations/0002_protect.sql"),
+    },
+];
 
 /// The master index: links rows to people and answers questions about people. Share one per process.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use store::{DbDoing, Tx};
 
 use crate::known::{Known, Traits};
 use crate::linking::{CITIZEN_ID, CONFLICT, Item, NEW};
+use crate::sealed::{ADDRESS, CITIZEN, PHONE, Seal};
 
 /// The person who holds a citizen number, as far as agreement needs it.
 #[derive(Debug, Clone)]
@@ -32,12 +33,15 @@ async fn holders(tx: &mut Tx<'_>, numbers: &[String]) -> Result<Vec<(String, Hol
     if numbers.is_empty() {
         return Ok(Vec::new());
     }
-    let rows =
-        sqlx::query("select citizen_id, id, name, sex, birth_date from person where citizen_id = any($1)")
-            .bind(numbers)
-            .fetch_all(&mut **tx)
-            .await
-            .db("find persons by citizen number")?;
+    let seal = Seal::of(tx)?;
+    let blinds: HashMap<Vec<u8>, &String> =
+        numbers.iter().filter_map(|n| Some((seal.blind(CITIZEN, n)?, n))).collect();
+    let rows = sqlx::query(HOLDERS)
+        .bind(blinds.keys().map(Vec::as_slice).collect::<Vec<_>>())
+        .bind(numbers)
+        .fetch_all(&mut **tx)
+        .await
+        .db("find persons by citizen number")?;
     rows.iter()
         .map(|row| {
             let holder = Holder {
@@ -46,11 +50,23 @@ async fn holders(tx: &mut Tx<'_>, numbers: &[String]) -> Result<Vec<(String, Hol
                 sex: row.try_get(3)?,
                 birth_date: row.try_get(4)?,
             };
-            Ok((row.try_get(0)?, holder))
+            let blind: Option<Vec<u8>> = row.try_get(5)?;
+            let number = match blind.and_then(|b| blinds.get(&b)) {
+                Some(number) => (*number).clone(),
+                None => row.try_get(0)?,
+            };
+            Ok((number, holder))
         })
         .collect::<Result<_, sqlx::Error>>()
         .db("read persons")
 }
+
+// The second part finds numbers that were written before they were encrypted; its index is empty afterwards.
+const HOLDERS: &str = "
+    select citizen_id, id, name, sex, birth_date, citizen_blind from person where citizen_blind = any($1)
+    union all
+    select citizen_id, id, name, sex, birth_date, citizen_blind from person
+    where citizen_id is not null and citizen_blind is null and citizen_id = any($2)";
 
 /// Sets `person` and `rule` of every item, making persons where none fits. Returns the persons that were made.
 pub(crate) async fn place(tx: &mut Tx<'_>, items: &mut [Item<'_>], now: DateTime<Utc>) -> Result<Vec<i64>> {
@@ -179,12 +195,13 @@ async fn draw(tx: &mut Tx<'_>, count: usize) -> Result<Vec<i64>> {
 }
 
 const INSERT_CLAIMING: &str = "
-    insert into person (id, citizen_id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh, created_at)
+    insert into person (id, citizen_id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh,
+        citizen_blind, created_at)
     overriding system value
     select t.*, $1 from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[],
-        $9::text[], $10::text[], $11::text[]) as t
-    on conflict (citizen_id) where citizen_id is not null do nothing
-    returning citizen_id, id";
+        $9::text[], $10::text[], $11::text[], $12::bytea[]) as t
+    on conflict (citizen_blind) where citizen_blind is not null do nothing
+    returning citizen_blind, id";
 
 /// Inserts persons with their citizen numbers (in the order given: sorted by number, against deadlocks); from number
 /// to identifier for those whose number was free.
@@ -197,11 +214,19 @@ async fn insert_claiming(
         return Ok(HashMap::new());
     }
     let numbers: Vec<Option<String>> = persons.iter().map(|(_, k)| k.citizen_id.clone()).collect();
+    let seal = Seal::of(tx)?;
+    let by_blind: HashMap<Vec<u8>, String> =
+        numbers.iter().flatten().filter_map(|n| Some((seal.blind(CITIZEN, n)?, n.clone()))).collect();
     let rows = write(tx, persons, numbers, now).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .collect::<Result<_, sqlx::Error>>()
-        .db("read identifiers of persons")
+    let mut won = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let (blind, id): (Option<Vec<u8>>, i64) =
+            (|| Ok((row.try_get(0)?, row.try_get(1)?)))().db("read identifiers of persons")?;
+        if let Some(number) = blind.and_then(|b| by_blind.get(&b)) {
+            won.insert(number.clone(), id);
+        }
+    }
+    Ok(won)
 }
 
 /// Inserts persons that hold no number.
@@ -220,18 +245,21 @@ async fn write(
 ) -> Result<Vec<sqlx::postgres::PgRow>> {
     let text =
         |get: fn(&Known) -> &String| persons.iter().map(|(_, k)| get(k).clone()).collect::<Vec<String>>();
+    let seal = Seal::of(tx)?;
+    let given = || numbers.iter().map(Option::as_deref);
     sqlx::query(INSERT_CLAIMING)
         .bind(now)
         .bind(persons.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(numbers)
+        .bind(seal.options(CITIZEN, given())?)
         .bind(text(|k| &k.name))
         .bind(text(|k| &k.sex))
         .bind(persons.iter().map(|(_, k)| k.birth_date).collect::<Vec<_>>())
-        .bind(text(|k| &k.phone))
-        .bind(text(|k| &k.address))
+        .bind(seal.texts(PHONE, persons.iter().map(|(_, k)| k.phone.as_str()))?)
+        .bind(seal.texts(ADDRESS, persons.iter().map(|(_, k)| k.address.as_str()))?)
         .bind(text(|k| &k.region))
         .bind(text(|k| &k.blood_abo))
         .bind(text(|k| &k.blood_rh))
+        .bind(seal.blinds(CITIZEN, given().map(Option::unwrap_or_default)))
         .fetch_all(&mut **tx)
         .await
         .db("write persons")
@@ -239,13 +267,18 @@ async fn write(
 
 /// Gives numbers to persons that have none; `false`, and nothing done, when one of the numbers is taken.
 async fn give_numbers(tx: &mut Tx<'_>, wanted: &[(i64, String)]) -> Result<bool> {
+    let seal = Seal::of(tx)?;
+    let numbers = || wanted.iter().map(|(_, n)| n.as_str());
+    let (sealed, blinds) = (seal.texts(CITIZEN, numbers())?, seal.blinds(CITIZEN, numbers()));
     let mut savepoint = (**tx).begin().await.db("set a savepoint")?;
     let outcome = sqlx::query(
-        "update person p set citizen_id = t.number from unnest($1::bigint[], $2::text[]) as t (id, number)
+        "update person p set citizen_id = t.number, citizen_blind = t.blind
+         from unnest($1::bigint[], $2::text[], $3::bytea[]) as t (id, number, blind)
          where p.id = t.id and p.citizen_id is null",
     )
     .bind(wanted.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(wanted.iter().map(|(_, n)| n.as_str()).collect::<Vec<_>>())
+    .bind(sealed)
+    .bind(blinds)
     .execute(&mut *savepoint)
     .await;
     match outcome {

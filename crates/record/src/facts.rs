@@ -115,8 +115,14 @@ fn value(kind: &FieldKind, row: &PgRow, column: usize) -> Result<Value, sqlx::Er
     .unwrap_or_default())
 }
 
-fn read_all(dataset: &Dataset, fields: &[usize], rows: &[PgRow]) -> Result<Vec<Fact>> {
-    rows.iter().map(|row| read(dataset, fields, row)).collect::<Result<_, _>>().db("read facts")
+fn read_all(tx: &Tx<'_>, dataset: &Dataset, fields: &[usize], rows: &[PgRow]) -> Result<Vec<Fact>> {
+    let mut facts: Vec<Fact> =
+        rows.iter().map(|row| read(dataset, fields, row)).collect::<Result<_, _>>().db("read facts")?;
+    let opener = tx.keyring().opener();
+    for fact in &mut facts {
+        store::facts::open(&opener, dataset, &mut fact.values)?;
+    }
+    Ok(facts)
 }
 
 /// Facts by identifier, of these identity records only.
@@ -139,7 +145,7 @@ pub async fn by_ids(
         .fetch_all(&mut **tx)
         .await
         .db("read facts by identifier")?;
-    read_all(dataset, fields, &rows)
+    read_all(tx, dataset, fields, &rows)
 }
 
 /// The statement of [`latest`]; follows one index per identity record, whatever the planner believes.
@@ -188,7 +194,7 @@ pub async fn latest_by(
         .fetch_all(&mut **tx)
         .await
         .db("read the latest facts")?;
-    read_all(dataset, fields, &rows)
+    read_all(tx, dataset, fields, &rows)
 }
 
 /// Facts in which one of the given fields has this text, newest first.
@@ -218,7 +224,7 @@ pub async fn matching(
         .fetch_all(&mut **tx)
         .await
         .db("read facts by value")?;
-    read_all(dataset, fields, &rows)
+    read_all(tx, dataset, fields, &rows)
 }
 
 /// Facts of one institution by the values of some fields: children by their parents' keys, a parent by its key.
@@ -257,7 +263,7 @@ pub async fn by_fields(
         query = query.bind(keys.iter().map(|key| key[index].as_str()).collect::<Vec<_>>());
     }
     let rows = query.fetch_all(&mut **tx).await.db("read facts by their fields")?;
-    read_all(dataset, fields, &rows)
+    read_all(tx, dataset, fields, &rows)
 }
 
 /// Values of some fields as texts, as [`by_fields`] takes them.

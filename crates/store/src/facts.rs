@@ -10,6 +10,7 @@ use catalog::{Catalog, Checked, Dataset, FieldKind, Value};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use kernel::access::InstitutionId;
 use kernel::{Error, Result};
+use protect::{Domain, Opener};
 use rust_decimal::Decimal;
 use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, Row};
@@ -84,6 +85,8 @@ struct Statements {
     copy: String,
     history: String,
     delete: String,
+    /// For each field: the place its ciphertext is bound to, if it is protected.
+    places: Vec<Option<String>>,
 }
 
 /// Writes facts of every data set of a catalogue.
@@ -167,6 +170,11 @@ impl Facts {
             .filter(|(at, i)| found[*at].is_none() && !rows[**i].checked.withdrawn)
             .count();
         let mut ids = self.reserve(fresh).await?.into_iter();
+        // One key for the whole chunk, looked up once.
+        let sealer = match sql.places.iter().any(Option::is_some) {
+            true => Some(tx.keyring().sealer(Domain::Facts)?),
+            false => None,
+        };
         for (at, i) in round.iter().enumerate() {
             let row = &rows[*i];
             let (fact_id, version, outcome) = match found[at].take() {
@@ -213,8 +221,11 @@ impl Facts {
             copy.int4(institution.get() as i32);
             copy.int4(version);
             copy.int4(i32::try_from(row.checked.number).unwrap_or(i32::MAX));
-            for value in &row.checked.values {
-                copy.value(value);
+            for (value, place) in row.checked.values.iter().zip(&sql.places) {
+                match (value, place, &sealer) {
+                    (Value::Text(text), Some(place), Some(sealer)) => copy.text(&sealer.text(place, text)?),
+                    _ => copy.value(value),
+                }
             }
         }
         for (ended, is_withdrawal) in [(replaced, false), (withdrawn, true)] {
@@ -255,6 +266,37 @@ impl Facts {
     }
 }
 
+/// Opens the protected ones among values read from a fact table. `values` follow the fields of the data set; those not
+/// read are null.
+///
+/// # Errors
+/// A fault when a value was altered or its key is missing.
+pub fn open(opener: &Opener, dataset: &Dataset, values: &mut [Value]) -> Result<()> {
+    for position in dataset.protected() {
+        if let Some(Value::Text(text)) = values.get_mut(position)
+            && protect::is_sealed(text)
+        {
+            *text = opener.text(&dataset.place(position), text)?.into_owned().into();
+        }
+    }
+    Ok(())
+}
+
+/// Opens the protected fields of a row of a fact table as JSON, as `fact_history` keeps it.
+///
+/// # Errors
+/// A fault when a value was altered or its key is missing.
+pub fn open_json(opener: &Opener, dataset: &Dataset, row: &mut serde_json::Value) -> Result<()> {
+    for position in dataset.protected() {
+        if let Some(serde_json::Value::String(text)) = row.get_mut(&dataset.fields[position].name)
+            && protect::is_sealed(text)
+        {
+            *text = opener.text(&dataset.place(position), text)?.into_owned();
+        }
+    }
+    Ok(())
+}
+
 fn statements(dataset: &Dataset) -> Statements {
     let table = dataset.table();
     let keys: Vec<&catalog::Field> = dataset.key.iter().map(|k| &dataset.fields[*k]).collect();
@@ -285,7 +327,9 @@ fn statements(dataset: &Dataset) -> Statements {
         key_texts.join(", "),
     );
     let delete = format!("delete from {table} where id = any($1)");
-    Statements { find, copy, history, delete }
+    let places =
+        dataset.fields.iter().enumerate().map(|(i, f)| f.protect.then(|| dataset.place(i))).collect();
+    Statements { find, copy, history, delete, places }
 }
 
 async fn end(

@@ -238,6 +238,7 @@ pub(super) fn read(root: Table<'_>, tables: &CodeTables) -> (Dataset, Vec<Link>,
     };
     let rule_tables = root.tables("rules");
     dataset.rules = rules::read(&root, rule_tables, &dataset, &fields, &implied, tables, &mut links);
+    protect(&root, &dataset, &mut fields, &implied, &field_at);
     dataset.fields = fields;
     let places = Places {
         number: number.map_or(0, |n| n.at),
@@ -248,11 +249,57 @@ pub(super) fn read(root: Table<'_>, tables: &CodeTables) -> (Dataset, Vec<Link>,
     (dataset, links, places)
 }
 
-/// What a field says beside itself: the limits of its implied range rule.
+/// What a field says beside itself: the limits of its implied range rule, and whether it says itself if it is encrypted.
 #[derive(Default)]
 pub(super) struct Implied {
     pub min: Option<f64>,
     pub max: Option<f64>,
+    pub protect: Option<bool>,
+}
+
+/// Which fields are encrypted where they are stored. Names, keys and what lists show stay plain: they are searched,
+/// joined and listed by.
+fn protect(root: &Table<'_>, dataset: &Dataset, fields: &mut [Field], implied: &[Implied], at: &[usize]) {
+    let mut plain: HashMap<usize, &str> = HashMap::new();
+    for position in &dataset.key {
+        plain.insert(*position, "业务主键");
+    }
+    plain.extend(dataset.revision.map(|f| (f, "修改标志")));
+    plain.extend(dataset.parent.iter().flat_map(|p| &p.fields).map(|f| (*f, "上级数据的键")));
+    if let Some(person) = &dataset.person {
+        plain.insert(person.local_no, "患者编号");
+        plain.extend([person.name, person.sex].into_iter().flatten().map(|f| (f, "姓名或性别")));
+    }
+    let mut listed: Vec<usize> = Vec::new();
+    if let Some(view) = &dataset.record {
+        listed.extend(view.department.iter().chain(&view.disease));
+        listed.extend(view.title.iter().chain(&view.detail).filter_map(|part| match part {
+            TitlePart::Field(position) => Some(*position),
+            TitlePart::Text(_) => None,
+        }));
+    }
+    for (position, field) in fields.iter_mut().enumerate() {
+        let text = matches!(field.kind, FieldKind::Text { .. });
+        let wanted = implied[position].protect;
+        if wanted == Some(true) && !text {
+            root.report(at[position], format!("字段“{}”不是 text，不能 protect", field.name));
+        }
+        if let Some(what) = plain.get(&position).filter(|_| wanted == Some(true)) {
+            root.report(at[position], format!("字段“{}”是{what}，要按它查找，不能 protect", field.name));
+        }
+        field.protect = text
+            && wanted.unwrap_or(field.sensitivity != Sensitivity::Ordinary)
+            && !plain.contains_key(&position);
+        if field.protect && listed.contains(&position) {
+            root.report(
+                at[position],
+                format!(
+                    "字段“{}”加密存放，不能用在 [record] 的标题、摘要、科室或疾病中（或写 protect = false）",
+                    field.name
+                ),
+            );
+        }
+    }
 }
 
 fn read_field(table: Table<'_>, tables: &CodeTables) -> (Field, Implied) {
@@ -362,6 +409,7 @@ fn read_field(table: Table<'_>, tables: &CodeTables) -> (Field, Implied) {
             Sensitivity::Ordinary
         }
     });
+    let protect = table.flag("protect");
     let field = Field {
         name: name.value.to_owned(),
         title,
@@ -372,9 +420,10 @@ fn read_field(table: Table<'_>, tables: &CodeTables) -> (Field, Implied) {
         unit: table.string("unit"),
         aliases: table.texts("aliases").iter().map(|a| a.value.to_owned()).collect(),
         sensitivity,
+        protect: false,
     };
     table.finish();
-    (field, Implied { min, max: max_value })
+    (field, Implied { min, max: max_value, protect })
 }
 
 /// Names, titles and aliases must lead to one field each.

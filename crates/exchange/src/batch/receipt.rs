@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 use store::{Db, DbDoing, Tx};
 
+use crate::intake::chunk::ISSUE_VALUE;
 use crate::{Exchange, quality};
 
 /// A receipt (回执): what became of a batch.
@@ -233,7 +234,7 @@ pub async fn rules(db: &Db, batch: i64) -> Result<Vec<RuleCount>> {
 
 /// Issues of a batch in the order of its rows, from a position. For people: see [`super::shown::issues`].
 pub async fn issues_in(tx: &mut Tx<'_>, batch: i64, offset: i64, limit: i64) -> Result<Vec<IssueRow>> {
-    sqlx::query_as(
+    let rows = sqlx::query_as(
         "select dataset, row_no, rule, field, rejected, value from batch_issue
          where batch_id = $1 order by row_no, dataset, rule, field limit $2 offset $3",
     )
@@ -242,19 +243,31 @@ pub async fn issues_in(tx: &mut Tx<'_>, batch: i64, offset: i64, limit: i64) -> 
     .bind(offset)
     .fetch_all(&mut **tx)
     .await
-    .db("read the issues of a batch")
+    .db("read the issues of a batch")?;
+    opened(tx.keyring(), rows)
+}
+
+fn opened(keyring: &protect::Keyring, mut rows: Vec<IssueRow>) -> Result<Vec<IssueRow>> {
+    let opener = keyring.opener();
+    for row in &mut rows {
+        if protect::is_sealed(&row.value) {
+            row.value = opener.text(ISSUE_VALUE, &row.value)?.into_owned();
+        }
+    }
+    Ok(rows)
 }
 
 /// Why rows of a batch were rejected, in the order of the rows.
 pub async fn rejections(db: &Db, batch: i64) -> Result<Vec<IssueRow>> {
-    sqlx::query_as(
+    let rows = sqlx::query_as(
         "select dataset, row_no, rule, field, rejected, value from batch_issue
          where batch_id = $1 and rejected order by row_no, dataset, rule, field",
     )
     .bind(batch)
     .fetch_all(db.pool())
     .await
-    .db("read the rejections of a batch")
+    .db("read the rejections of a batch")?;
+    opened(db.keyring(), rows)
 }
 
 /// How many resources of a FHIR batch were kept but not mapped, by kind.

@@ -18,6 +18,9 @@ use super::resources::{Resources, Trouble};
 use super::tally::Totals;
 use crate::fhir::{Kept, Mapped};
 
+/// The place that kept resources are bound to.
+pub const KEPT_CONTENT: &str = "kept_resource.content";
+
 /// Remarks kept for the receipt.
 const NOTES: usize = 200;
 
@@ -117,6 +120,13 @@ impl Inner {
             totals.add(self.write_chunk(tx, batch.reference, dataset, chunk, listed).await?);
         }
         if !group.kept.is_empty() {
+            // A JSON text that holds the sealed resource; earlier ones are the resource itself.
+            let sealer = tx.keyring().sealer(protect::Domain::Facts)?;
+            let contents = group
+                .kept
+                .iter()
+                .map(|k| sealer.text(KEPT_CONTENT, &k.content.to_string()).map(serde_json::Value::String))
+                .collect::<Result<Vec<_>>>()?;
             sqlx::query(
                 "insert into kept_resource (batch_id, position, kind, local_id, reason, content)
                  select $1, * from unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::jsonb[])",
@@ -126,7 +136,7 @@ impl Inner {
             .bind(group.kept.iter().map(|k| k.kind.clone()).collect::<Vec<_>>())
             .bind(group.kept.iter().map(|k| k.id.clone()).collect::<Vec<_>>())
             .bind(group.kept.iter().map(|k| k.reason).collect::<Vec<_>>())
-            .bind(group.kept.iter().map(|k| k.content.clone()).collect::<Vec<_>>())
+            .bind(contents)
             .execute(&mut **tx)
             .await
             .db("keep unmapped resources")?;

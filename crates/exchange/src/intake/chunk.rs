@@ -15,6 +15,9 @@ use super::{Inner, LISTED_ISSUES};
 /// Number that stands for "the row could not be read" where a rule's number would.
 pub const UNREADABLE: i16 = -1;
 
+/// The place that quoted values are bound to.
+pub const ISSUE_VALUE: &str = "batch_issue.value";
+
 /// A row that could not be read at all.
 #[derive(Debug, Clone)]
 pub struct Unreadable {
@@ -172,9 +175,11 @@ impl Inner {
         listed: &mut i64,
     ) -> Result<()> {
         let mut copy = CopyRows::new(7, chunk.unreadable.len() + 16);
-        let mut put = |row: u64, rule: i16, field: Option<u16>, rejected: bool, value: &str| {
+        // A wrong value may be a right telephone in the wrong column: every quoted value is sealed.
+        let sealer = tx.keyring().sealer(protect::Domain::Facts)?;
+        let mut put = |row: u64, rule: i16, field: Option<u16>, rejected: bool, value: &str| -> Result<()> {
             if *listed >= LISTED_ISSUES {
-                return;
+                return Ok(());
             }
             *listed += 1;
             copy.row();
@@ -187,15 +192,16 @@ impl Inner {
                 None => copy.null(),
             }
             copy.boolean(rejected);
-            copy.text(value);
+            copy.text(&sealer.text(ISSUE_VALUE, value)?);
+            Ok(())
         };
         for row in &chunk.unreadable {
-            put(row.number, UNREADABLE, None, true, &row.message);
+            put(row.number, UNREADABLE, None, true, &row.message)?;
         }
         for row in &chunk.rows {
             for issue in &row.issues {
                 let rejected = dataset.rules[usize::from(issue.rule)].reject;
-                put(row.number, issue.rule as i16, issue.field, rejected, &issue.value);
+                put(row.number, issue.rule as i16, issue.field, rejected, &issue.value)?;
             }
         }
         copy.send(

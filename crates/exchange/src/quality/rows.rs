@@ -132,7 +132,7 @@ async fn facts(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<FactText>> {
         columns.join(", "),
         asked.dataset.table(),
     );
-    sqlx::query_as(AssertSqlSafe(sql))
+    let mut rows: Vec<FactText> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(asked.institution)
         .bind(asked.day.and_time(chrono::NaiveTime::MIN))
         .bind((asked.day + Days::new(1)).and_time(chrono::NaiveTime::MIN))
@@ -142,7 +142,20 @@ async fn facts(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<FactText>> {
         .bind(PER_PAGE as i64 + 1)
         .fetch_all(&mut **tx)
         .await
-        .db("read the rows of a day")
+        .db("read the rows of a day")?;
+    let opener = tx.keyring().opener();
+    for (at, field) in shown_fields(asked.dataset).into_iter().enumerate() {
+        if !asked.dataset.fields[field].protect {
+            continue;
+        }
+        let place = asked.dataset.place(field);
+        for cell in rows.iter_mut().filter_map(|row| row.cells.get_mut(at)?.as_mut()) {
+            if protect::is_sealed(cell) {
+                *cell = opener.text(&place, cell)?.into_owned();
+            }
+        }
+    }
+    Ok(rows)
 }
 
 async fn findings(tx: &mut Tx<'_>, asked: &Asked<'_>, facts: &[FactText]) -> Result<Vec<Finding>> {

@@ -19,6 +19,7 @@ pub(crate) fn field(name: &str, title: &str, element: &str, aliases: &[&str]) ->
         unit: String::new(),
         aliases: aliases.iter().map(|a| a.to_string()).collect(),
         sensitivity: Sensitivity::Ordinary,
+        protect: false,
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Tx};
 
 use super::query::{BirthSpan, Query};
+use crate::sealed::{ADDRESS, CARD, CITIZEN, CREDENTIAL, PHONE, Seal, open, open_option};
 
 /// Records looked at for one search; who finds more is asked to say more.
 const LOOKED_AT: i64 = 1000;
@@ -81,11 +82,19 @@ const BY_INITIALS: &str = "
 
 const BY_NUMBER: &str = "
     with hit as materialized (
-        (select person_id, 0 as rank from identity_record where citizen_id = $2 limit $5)
-        union all (select person_id, 1 from identity_record where credential_no = $1 and $1 <> '' limit $5)
-        union all (select person_id, 2 from identity_record where card_no = $1 and card_no <> '' limit $5)
-        union all (select person_id, 3 from identity_record where phone = $1 and phone <> '' limit $5)
+        (select person_id, 0 as rank from identity_record where citizen_blind = $8 limit $5)
+        union all (select person_id, 1 from identity_record where credential_blind = $9 limit $5)
+        union all (select person_id, 2 from identity_record where card_blind = $10 limit $5)
+        union all (select person_id, 3 from identity_record where phone_blind = $11 limit $5)
         union all (select person_id, 4 from identity_record where local_no = $1 limit $5)
+        -- what is still plain; these indexes are empty once everything is encrypted
+        union all (select person_id, 0 from identity_record where citizen_id = $2 and citizen_blind is null limit $5)
+        union all (select person_id, 1 from identity_record
+            where credential_no = $1 and credential_no <> '' and credential_blind is null limit $5)
+        union all (select person_id, 2 from identity_record
+            where card_no = $1 and card_no <> '' and card_blind is null limit $5)
+        union all (select person_id, 3 from identity_record
+            where phone = $1 and phone <> '' and phone_blind is null limit $5)
     ), people as (
         select person_id, min(rank) as rank from hit
         where $3::int[] is null or exists (
@@ -117,6 +126,7 @@ pub async fn search(
     let regions: Vec<String> = reach.scope().region_prefixes.iter().map(|p| format!("{p}%")).collect();
     let (statement, prefix, born) = match query {
         Query::Number { text, citizen_id } => {
+            let seal = Seal::of(tx)?;
             let rows = sqlx::query(BY_NUMBER)
                 .bind(text)
                 .bind(citizen_id)
@@ -125,10 +135,14 @@ pub async fn search(
                 .bind(LOOKED_AT)
                 .bind(limit)
                 .bind(offset)
+                .bind(citizen_id.as_deref().and_then(|number| seal.blind(CITIZEN, number)))
+                .bind(seal.blind(CREDENTIAL, text))
+                .bind(seal.blind(CARD, text))
+                .bind(seal.blind(PHONE, text))
                 .fetch_all(&mut **tx)
                 .await
                 .db("find persons by number")?;
-            return found(&rows);
+            return found(tx, &rows);
         }
         Query::Name { prefix, born } => (BY_NAME, prefix, born),
         Query::Initials { prefix, born } => (BY_INITIALS, prefix, born),
@@ -147,10 +161,10 @@ pub async fn search(
         .fetch_all(&mut **tx)
         .await
         .db("find persons by name")?;
-    found(&rows)
+    found(tx, &rows)
 }
 
-fn found(rows: &[PgRow]) -> Result<Found> {
+fn found(tx: &Tx<'_>, rows: &[PgRow]) -> Result<Found> {
     let read = || {
         let mut found = Found::default();
         for row in rows {
@@ -171,5 +185,12 @@ fn found(rows: &[PgRow]) -> Result<Found> {
         }
         Ok::<_, sqlx::Error>(found)
     };
-    read().db("read persons")
+    let mut found = read().db("read persons")?;
+    let opener = tx.keyring().opener();
+    for person in &mut found.people {
+        person.citizen_id = open_option(&opener, CITIZEN, person.citizen_id.take())?;
+        person.phone = open(&opener, PHONE, std::mem::take(&mut person.phone))?;
+        person.address = open(&opener, ADDRESS, std::mem::take(&mut person.address))?;
+    }
+    Ok(found)
 }

@@ -281,11 +281,13 @@ impl Browser {
         .fetch_all(&mut **tx)
         .await
         .db("read the history of a fact")?;
+        let opener = tx.keyring().opener();
         let mut versions = Vec::new();
         let mut after: Vec<String> =
             (0..dataset.fields.len()).map(|f| facts::plain(&fact.values[f])).collect();
         for row in rows {
-            let content: serde_json::Value = row.try_get(1).db("read the history of a fact")?;
+            let mut content: serde_json::Value = row.try_get(1).db("read the history of a fact")?;
+            store::facts::open_json(&opener, dataset, &mut content)?;
             let then: Vec<String> =
                 dataset.fields.iter().map(|field| plain_json(&content[field.name.as_str()])).collect();
             let ended: chrono::DateTime<chrono::Utc> = row.try_get(2).db("read the history of a fact")?;
