@@ -87,8 +87,8 @@ pub async fn grant(owner: &Db, role: &str) -> Result<()> {
                         or ((fixed or grows) and (has_table_privilege($1, oid, 'update')
                             or has_table_privilege($1, oid, 'delete') or has_table_privilege($1, oid, 'truncate')))
                     union all
-                    select from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'S'
-                        and not has_sequence_privilege($1, c.oid, 'usage')),
+                    select from pg_class c where c.relnamespace = current_schema()::regnamespace
+                        and case when c.relkind = 'S' then not has_sequence_privilege($1, c.oid, 'usage') end),
                  kinds as (select string_agg(oid::regclass::text, ', ') filter (where grows) as grows,
                         string_agg(oid::regclass::text, ', ') filter (where not grows and not fixed) as plain,
                         string_agg(oid::regclass::text, ', ') filter (where fixed) as fixed from t)
