@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::codes::CodeTables;
+use crate::protection::{Masks, Protection};
+use crate::role::Role;
 
 /// Everything under `catalog/`, compiled and cross-checked.
 #[derive(Debug)]
@@ -22,6 +24,10 @@ pub struct Catalog {
     pub menu: Vec<MenuItem>,
     /// What an operator may set, of every part.
     pub settings: Vec<Setting>,
+    /// Sensitive categories, levels of protection, classes of files.
+    pub protection: Protection,
+    /// What is masked on screens, and for whom.
+    pub masks: Masks,
 }
 
 impl Catalog {
@@ -32,6 +38,10 @@ impl Catalog {
     /// The setting with this code.
     pub fn setting(&self, code: &str) -> Option<&Setting> {
         self.settings.iter().find(|s| s.code == code)
+    }
+    /// The role with this code.
+    pub fn role(&self, code: &str) -> Option<&Role> {
+        self.roles.iter().find(|r| r.code == code)
     }
     /// The data set with this number.
     pub fn dataset_by_number(&self, number: i16) -> Option<&Arc<Dataset>> {
@@ -395,6 +405,8 @@ pub struct RecordView {
     pub disease: Option<usize>,
     /// Field that marks an abnormal result, with the codes that mean abnormal.
     pub abnormal: Option<(usize, Vec<String>)>,
+    /// Field with the number of the member of staff who cared for the person (工号): the row is then a care relation.
+    pub cared_by: Option<usize>,
     /// What the row contributes to the summary: `problem`, `medicine`, `allergy`, `immunization`, `result`, `death`, `none`.
     pub summary: String,
     /// Fields shown in the opened event, in order; empty means all that have a value.
@@ -428,41 +440,6 @@ pub struct Expectation {
     pub daily: bool,
     /// Classes of institutions that send it: `hospital`, `township`, `village`, `maternal_child`, `cdc`; empty means all.
     pub senders: Vec<String>,
-}
-
-/// A role template.
-#[derive(Debug, Clone)]
-pub struct Role {
-    /// Stable code, e.g. `township_doctor`.
-    pub code: String,
-    /// Chinese title.
-    pub name: String,
-    /// What the post does.
-    pub description: String,
-    /// Whether it may see clinical content; kept as a check against `grants`.
-    pub grants: Vec<RoleGrant>,
-}
-
-/// One right of a role template; the span is resolved against the holder's institution and division.
-#[derive(Debug, Clone, Copy)]
-pub struct RoleGrant {
-    /// Line.
-    pub line: kernel::Line,
-    /// Act.
-    pub act: kernel::Act,
-    /// How far.
-    pub span: RoleSpan,
-}
-
-/// The span of a role's right, relative to its holder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoleSpan {
-    /// The holder's own institution.
-    Institution,
-    /// The division of the holder's account (a county for a county administrator).
-    Region,
-    /// The city that the holder's division lies in.
-    City,
 }
 
 /// One entry of the desk's menu.

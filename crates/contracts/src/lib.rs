@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{RegionCode, Result};
-use store::Tx;
+use store::{Gated, Tx};
 
 /// An institution as other contexts know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,7 +200,7 @@ pub trait PersonCards: Send + Sync + 'static {
     /// The card of a person; `None` when there is no such person or no identity record is linked to it any more.
     fn card<'a, 'c>(
         &'a self,
-        tx: &'a mut Tx<'c>,
+        tx: &'a mut Gated<'c>,
         person_id: i64,
     ) -> BoxFuture<'a, Result<Option<PersonCard>>>
     where
@@ -210,12 +210,127 @@ pub trait PersonCards: Send + Sync + 'static {
     /// it. Empty when the text is too vague to be searched for.
     fn find<'a, 'c>(
         &'a self,
-        tx: &'a mut Tx<'c>,
+        tx: &'a mut Gated<'c>,
         reach: &'a kernel::Reach,
         institutions: &'a dyn Institutions,
         text: &'a str,
         limit: i64,
     ) -> BoxFuture<'a, Result<Vec<i64>>>
+    where
+        'c: 'a;
+}
+
+/// Why somebody cares for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CareKind {
+    /// A visit, stay or follow-up that names them; holds for a time after the last one.
+    Visit,
+    /// A contract (签约) with a team or doctor.
+    Contract,
+    /// A referral to them.
+    Referral,
+    /// An exception that somebody approved, or an emergency opening.
+    Exception,
+}
+
+impl CareKind {
+    /// The code in the database.
+    pub const fn code(self) -> &'static str {
+        match self {
+            CareKind::Visit => "visit",
+            CareKind::Contract => "contract",
+            CareKind::Referral => "referral",
+            CareKind::Exception => "exception",
+        }
+    }
+    /// The Chinese name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CareKind::Visit => "就诊",
+            CareKind::Contract => "签约",
+            CareKind::Referral => "转诊",
+            CareKind::Exception => "例外授权",
+        }
+    }
+}
+
+/// Who cares for a person from when to when, as it is written down. It hangs on the identity record, as facts do, so
+/// that it follows when people are merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCareRelation {
+    /// Whose.
+    pub identity_id: i64,
+    /// The institution that cares.
+    pub institution: InstitutionId,
+    /// The number by which it knows its member of staff (工号); empty: the institution as a whole.
+    pub staff_no: String,
+    /// The team, for contracts of a team.
+    pub team: Option<kernel::TeamId>,
+    /// Why.
+    pub kind: CareKind,
+    /// The first day; an earlier one that is known is kept.
+    pub since: NaiveDate,
+    /// The last day; for visits the day of the newest, otherwise `None` while it has no end.
+    pub until: Option<NaiveDate>,
+}
+
+/// A care relation of a person, for the page that lists who cares for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CareRelation {
+    /// The institution.
+    pub institution: InstitutionId,
+    /// The number of the member of staff; empty: the institution as a whole.
+    pub staff_no: String,
+    /// The team.
+    pub team: Option<kernel::TeamId>,
+    /// Code of [`CareKind`].
+    pub kind: String,
+    /// First day.
+    pub since: NaiveDate,
+    /// Last day, or the day of the newest visit.
+    pub until: Option<NaiveDate>,
+}
+
+/// Port of `person`: care relations (照护关系), the ground of the spans *team* and *own patients*.
+pub trait CareRelations: Send + Sync + 'static {
+    /// Whether the reach of the transaction comes to this person by a care relation that holds on this day, or by
+    /// naming the person.
+    fn reaches<'a, 'c>(
+        &'a self,
+        tx: &'a mut Gated<'c>,
+        person_id: i64,
+        today: NaiveDate,
+    ) -> BoxFuture<'a, Result<bool>>
+    where
+        'c: 'a;
+
+    /// Who cares for a person, newest first.
+    fn of_person<'a, 'c>(
+        &'a self,
+        tx: &'a mut Gated<'c>,
+        person_id: i64,
+    ) -> BoxFuture<'a, Result<Vec<CareRelation>>>
+    where
+        'c: 'a;
+
+    /// Writes relations down, set-based; one that is known grows to the earlier first and later last day.
+    fn note<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        relations: &'a [NewCareRelation],
+    ) -> BoxFuture<'a, Result<()>>
+    where
+        'c: 'a;
+
+    /// Ends relations of a kind on a day: a contract that ended, a referral that was answered. How many.
+    fn end<'a, 'c>(
+        &'a self,
+        tx: &'a mut Tx<'c>,
+        identity_id: i64,
+        institution: InstitutionId,
+        kind: CareKind,
+        last: NaiveDate,
+    ) -> BoxFuture<'a, Result<u64>>
     where
         'c: 'a;
 }
@@ -231,6 +346,21 @@ pub trait PersonLookup: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Option<i64>>>;
     /// By citizen number (GB 11643, 18 characters).
     fn by_citizen_id<'a>(&'a self, citizen_id: &'a str) -> BoxFuture<'a, Result<Option<i64>>>;
+    /// Who a person is and where they live. Whoever implements no exceptions knows nobody.
+    fn whereabouts<'a>(&'a self, _person: i64) -> BoxFuture<'a, Result<Option<Whereabouts>>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+/// Who somebody is and where they live, for whoever decides about an exception.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Name.
+    pub name: String,
+    /// Division of the address; the nation where it is unknown.
+    pub region: RegionCode,
+    /// Institutions that have registered them.
+    pub institutions: Vec<InstitutionId>,
 }
 
 /// One line on the desk: what waits, how much of it, and where it is dealt with.

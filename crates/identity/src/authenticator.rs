@@ -131,25 +131,24 @@ impl Gatekeeper {
             }
             let region = RegionCode::parse(&live.region).unwrap_or(RegionCode::NATION);
             let institution = live.institution_id.map(|id| Id::new(i64::from(id)));
-            let role = self.catalog.roles.iter().find(|r| r.code == live.role);
-            // Whoever must change the password first may do that and nothing else.
-            let grants = match role {
-                Some(role) if !live.must_change => grants::of_role(role, institution, &region),
-                _ => Vec::new(),
-            };
+            let standing = grants::standing(pool, &self.catalog, live.account(), now).await?;
             let caller = Caller {
                 account: Some(live.account()),
                 name: live.name.clone(),
-                role: role.map_or_else(|| live.role.clone(), |r| r.name.clone()),
+                role: standing.title,
                 institution,
                 institution_name: self.unit_name(institution, &region),
                 region,
                 address: address.to_owned(),
-                grants,
-                roles: role.map(|r| r.code.clone()).into_iter().collect(),
+                staff_no: live.staff_no.clone(),
+                // Whoever must change the password first may do that and nothing else.
+                grants: if live.must_change { Vec::new() } else { standing.grants },
+                roles: standing.roles,
+                categories: standing.categories,
                 ..Caller::blank(CallerKind::Staff)
             };
-            let until = (now + KEEP).min(live.expires_at);
+            // Rights that begin or end are not remembered beyond that moment.
+            let until = (now + KEEP).min(live.expires_at).min(standing.until.unwrap_or(live.expires_at));
             Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Account(live.account()), until }))
         })
         .await

@@ -84,6 +84,48 @@ impl Line {
         }
     }
 
+    /// The code in the catalogue and the database, e.g. `public_health`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Line::Administration => "administration",
+            Line::Medical => "medical",
+            Line::DiseaseControl => "disease_control",
+            Line::MaternalChild => "maternal_child",
+            Line::Supervision => "supervision",
+            Line::Emergency => "emergency",
+            Line::Blood => "blood",
+            Line::Exchange => "exchange",
+            Line::Statistics => "statistics",
+            Line::PublicHealth => "public_health",
+            Line::System => "system",
+            Line::Security => "security",
+            Line::Audit => "audit",
+        }
+    }
+
+    /// The line with this code.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|line| line.code() == code)
+    }
+
+    /// Whether the line shows what happened to persons: clinical content and its like.
+    pub const fn clinical(self) -> bool {
+        matches!(
+            self,
+            Line::Medical
+                | Line::PublicHealth
+                | Line::DiseaseControl
+                | Line::MaternalChild
+                | Line::Emergency
+                | Line::Blood
+        )
+    }
+
+    /// Whether it is the duty of one of the three administrators (三员), whom nobody may be two of.
+    pub const fn is_duty(self) -> bool {
+        matches!(self, Line::System | Line::Security | Line::Audit)
+    }
+
     /// Every line, in the order of the grid.
     pub const ALL: [Line; 13] = [
         Line::Administration,
@@ -136,6 +178,29 @@ impl Act {
         }
     }
 
+    /// The code in the catalogue and the database, e.g. `read`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Act::Read => "read",
+            Act::Write => "write",
+            Act::Export => "export",
+            Act::Manage => "manage",
+            Act::Approve => "approve",
+            Act::Grant => "grant",
+            Act::Reveal => "reveal",
+        }
+    }
+
+    /// The act with this code.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.code() == code)
+    }
+
+    /// Whether it looks into or changes content, unlike deciding about the rights of others.
+    pub const fn is_use(self) -> bool {
+        matches!(self, Act::Read | Act::Write | Act::Export | Act::Reveal)
+    }
+
     /// Every act, in the order of the grid.
     pub const ALL: [Act; 7] =
         [Act::Read, Act::Write, Act::Export, Act::Manage, Act::Approve, Act::Grant, Act::Reveal];
@@ -168,6 +233,8 @@ pub enum Span {
     Team(TeamId),
     /// The caller's own patients: those with a care relation to them (visit, contract, referral).
     OwnPatients,
+    /// One person, by identifier, as a time-limited exception opens it.
+    Person(i64),
 }
 
 /// One right of one caller.
@@ -237,6 +304,8 @@ pub struct Caller {
     pub address: String,
     /// The registered member of staff behind the account.
     pub staff: Option<StaffId>,
+    /// The number by which the caller's institution knows them (工号), as visits name it; empty where none.
+    pub staff_no: String,
     /// Codes of the roles held at this time.
     pub roles: Vec<String>,
     /// What the caller may do.
@@ -288,8 +357,18 @@ pub struct Scope {
     pub institutions: Vec<i64>,
     /// Teams whose people are in reach.
     pub teams: Vec<i64>,
-    /// Whose own patients are in reach.
-    pub patients_of: Option<StaffId>,
+    /// Whose own patients are in reach: the institution and the number it gives to the member of staff, as care
+    /// relations name them.
+    pub patients_of: Option<(i64, String)>,
+    /// Single persons in reach.
+    pub persons: Vec<i64>,
+}
+
+impl Scope {
+    /// Whether anything is told by care relations or single persons, beside divisions and institutions.
+    pub fn by_person(&self) -> bool {
+        !self.teams.is_empty() || self.patients_of.is_some() || !self.persons.is_empty()
+    }
 }
 
 impl Caller {
@@ -306,6 +385,7 @@ impl Caller {
             region: RegionCode::NATION,
             address: String::new(),
             staff: None,
+            staff_no: String::new(),
             roles: Vec::new(),
             grants: Vec::new(),
             categories: Vec::new(),
@@ -313,6 +393,12 @@ impl Caller {
             assurance: Assurance { factor: Factor::Single, fresh: false },
             session: None,
         }
+    }
+
+    /// Institution and number there, as care relations name the caller; `None` for whoever has no number.
+    pub fn as_staff(&self) -> Option<(i64, String)> {
+        let institution = self.institution?;
+        (!self.staff_no.is_empty()).then(|| (institution.get(), self.staff_no.clone()))
     }
 
     /// Whether the caller holds the right anywhere at all (for menus).
@@ -390,8 +476,16 @@ impl Reach {
             Span::Region(code) => code.contains(region),
             Span::Institution(id) => *id == institution,
             // Told by care relations, not by place.
-            Span::Team(_) | Span::OwnPatients => false,
+            Span::Team(_) | Span::OwnPatients | Span::Person(_) => false,
         })
+    }
+    /// Whether this very person is in reach by an exception.
+    pub fn covers_person(&self, person: i64) -> bool {
+        self.spans.contains(&Span::Person(person))
+    }
+    /// The spans.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
     }
     /// Whether a whole division is in reach.
     pub fn covers_region(&self, region: &RegionCode) -> bool {
@@ -405,7 +499,8 @@ impl Reach {
                 Span::Region(code) => scope.region_prefixes.push(code.prefix().to_owned()),
                 Span::Institution(id) => scope.institutions.push(id.get()),
                 Span::Team(id) => scope.teams.push(id.get()),
-                Span::OwnPatients => scope.patients_of = self.caller.staff,
+                Span::OwnPatients => scope.patients_of = self.caller.as_staff(),
+                Span::Person(id) => scope.persons.push(*id),
             }
         }
         scope
@@ -433,6 +528,35 @@ mod tests {
             }],
             ..Caller::blank(CallerKind::Staff)
         }
+    }
+
+    #[test]
+    fn codes_and_scopes() {
+        for line in Line::ALL {
+            assert_eq!(Line::of_code(line.code()), Some(line));
+            let named: Result<Line, serde::de::value::Error> =
+                serde::Deserialize::deserialize(serde::de::value::StrDeserializer::new(line.code()));
+            assert_eq!(named, Ok(line), "the code is the name in files");
+        }
+        for act in Act::ALL {
+            assert_eq!(Act::of_code(act.code()), Some(act));
+        }
+        let mut caller = doctor();
+        caller.staff_no = "D007".into();
+        let need = Need::new(Line::Medical, Act::Read);
+        for span in [Span::OwnPatients, Span::Team(Id::new(5)), Span::Person(42)] {
+            caller.grants.push(Grant { line: need.line, act: need.act, span });
+        }
+        let reach = caller.decide(need, Purpose::of("care"));
+        assert!(reach.is_ok_and(|r| {
+            let scope = r.scope();
+            scope.by_person()
+                && scope.patients_of == Some((7, "D007".to_owned()))
+                && scope.teams == [5]
+                && scope.persons == [42]
+                && r.covers_person(42)
+                && !r.covers_person(43)
+        }));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use kernel::access::InstitutionId;
 use kernel::{Reach, RegionCode, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use store::{DbDoing, Tx};
+use store::{DbDoing, Gated};
 
 use crate::MasterIndex;
 use crate::sealed::{ADDRESS, CITIZEN, PHONE, open, open_option};
@@ -23,8 +23,8 @@ const CARD: &str = "
     where p.id = $1 and i.ids is not null";
 
 /// The best known demographics of a person and the identity records linked to it, in one query.
-pub async fn demographics(tx: &mut Tx<'_>, person_id: i64) -> Result<Option<PersonCard>> {
-    let row = sqlx::query(CARD).bind(person_id).fetch_optional(&mut **tx).await.db("read a person")?;
+pub async fn demographics(tx: &mut Gated<'_>, person_id: i64) -> Result<Option<PersonCard>> {
+    let row = sqlx::query(CARD).bind(person_id).fetch_optional(&mut ***tx).await.db("read a person")?;
     let Some(mut card) = row.as_ref().map(card).transpose().db("read a person")? else { return Ok(None) };
     let opener = tx.keyring().opener();
     card.citizen_id = open_option(&opener, CITIZEN, card.citizen_id)?;
@@ -64,19 +64,19 @@ fn card(row: &PgRow) -> Result<PersonCard, sqlx::Error> {
 }
 
 /// Where the records of a person without records went, for links that were kept; `None` if nowhere.
-pub async fn moved_to(tx: &mut Tx<'_>, person_id: i64) -> Result<Option<i64>> {
+pub async fn moved_to(tx: &mut Gated<'_>, person_id: i64) -> Result<Option<i64>> {
     sqlx::query_scalar(
         "select i.person_id from identity_event e join identity_record i on i.id = e.identity_id
          where e.from_person = $1 order by e.id desc limit 1",
     )
     .bind(person_id)
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut ***tx)
     .await
     .db("find where a person's records went")
 }
 
 impl PersonCards for MasterIndex {
-    fn card<'a, 'c>(&'a self, tx: &'a mut Tx<'c>, person_id: i64) -> BoxFuture<'a, Result<Option<PersonCard>>>
+    fn card<'a, 'c>(&'a self, tx: &'a mut Gated<'c>, person_id: i64) -> BoxFuture<'a, Result<Option<PersonCard>>>
     where
         'c: 'a,
     {
@@ -85,7 +85,7 @@ impl PersonCards for MasterIndex {
 
     fn find<'a, 'c>(
         &'a self,
-        tx: &'a mut Tx<'c>,
+        tx: &'a mut Gated<'c>,
         reach: &'a Reach,
         institutions: &'a dyn Institutions,
         text: &'a str,

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Duration, Utc};
 use contracts::{Institutions, PersonCard};
 use kernel::{Act, Caller, Line, Need, Purpose, Reach, Refusal, RegionCode, Result};
-use store::{AuditEntry, DbDoing, Tx};
+use store::{AuditEntry, DbDoing, Gated, Tx};
 use web::{Allowed, Reply};
 
 use crate::Ports;
@@ -99,7 +99,7 @@ impl Ports {
         person: i64,
         given: Option<Purpose>,
         look: Look,
-        work: impl AsyncFnOnce(&mut Tx<'_>, &PersonCard) -> Result<T>,
+        work: impl AsyncFnOnce(&mut Gated<'_>, &PersonCard) -> Result<T>,
     ) -> Reply<Opened<T>> {
         let now = self.clock.now();
         let stored = match given {

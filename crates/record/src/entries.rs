@@ -5,7 +5,7 @@ use kernel::Result;
 use kernel::access::InstitutionId;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use store::{DbDoing, Tx};
+use store::{DbDoing, Gated};
 
 /// An entry of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,7 @@ fn read_all(rows: &[PgRow]) -> Result<Vec<Entry>> {
 }
 
 /// The newest entries of these identity records, events and points of the summary, newest first.
-pub async fn latest(tx: &mut Tx<'_>, identities: &[i64], limit: i64) -> Result<Vec<Entry>> {
+pub async fn latest(tx: &mut Gated<'_>, identities: &[i64], limit: i64) -> Result<Vec<Entry>> {
     let rows = sqlx::query(
         "select e.* from unnest($1::bigint[]) as whose (identity)
          cross join lateral (
@@ -131,7 +131,7 @@ pub async fn latest(tx: &mut Tx<'_>, identities: &[i64], limit: i64) -> Result<V
     )
     .bind(identities)
     .bind(limit)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("read the record")?;
     read_all(&rows)
@@ -139,7 +139,7 @@ pub async fn latest(tx: &mut Tx<'_>, identities: &[i64], limit: i64) -> Result<V
 
 /// Points of the summary from data sets, each title once with its newest entry: what a very long life keeps beyond
 /// the newest entries.
-pub async fn points(tx: &mut Tx<'_>, identities: &[i64], datasets: &[i16]) -> Result<Vec<Entry>> {
+pub async fn points(tx: &mut Gated<'_>, identities: &[i64], datasets: &[i16]) -> Result<Vec<Entry>> {
     let rows = sqlx::query(
         "select distinct on (dataset, disease, title) occurred_at, dataset, fact_id, institution_id, timeline, abnormal,
             department, disease, title, detail
@@ -148,7 +148,7 @@ pub async fn points(tx: &mut Tx<'_>, identities: &[i64], datasets: &[i16]) -> Re
     )
     .bind(identities)
     .bind(datasets)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("read the summary of a long record")?;
     read_all(&rows)
@@ -156,7 +156,7 @@ pub async fn points(tx: &mut Tx<'_>, identities: &[i64], datasets: &[i16]) -> Re
 
 /// Every entry of some data sets, newest first.
 pub async fn of_datasets(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     identities: &[i64],
     datasets: &[i16],
     limit: i64,
@@ -169,14 +169,14 @@ pub async fn of_datasets(
     .bind(identities)
     .bind(datasets)
     .bind(limit)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("read entries of a kind")?;
     read_all(&rows)
 }
 
 /// Events that pass a filter, newest first.
-pub async fn events(tx: &mut Tx<'_>, identities: &[i64], filter: &Filter, limit: i64) -> Result<Vec<Entry>> {
+pub async fn events(tx: &mut Gated<'_>, identities: &[i64], filter: &Filter, limit: i64) -> Result<Vec<Entry>> {
     let rows = sqlx::query(
         "select e.* from unnest($1::bigint[]) as whose (identity)
          cross join lateral (
@@ -198,14 +198,14 @@ pub async fn events(tx: &mut Tx<'_>, identities: &[i64], filter: &Filter, limit:
     .bind(&filter.disease)
     .bind(filter.after.map(|c| c.occurred_at))
     .bind(filter.after.map(|c| c.fact_id))
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("read the time line")?;
     read_all(&rows)
 }
 
 /// Events of one identity record's institution on one day, for what happened beside an opened event.
-pub async fn same_day(tx: &mut Tx<'_>, identity: i64, day: NaiveDate) -> Result<Vec<Entry>> {
+pub async fn same_day(tx: &mut Gated<'_>, identity: i64, day: NaiveDate) -> Result<Vec<Entry>> {
     let from = day.and_time(NaiveTime::MIN);
     let rows = sqlx::query(
         "select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail
@@ -215,7 +215,7 @@ pub async fn same_day(tx: &mut Tx<'_>, identity: i64, day: NaiveDate) -> Result<
     )
     .bind(identity)
     .bind(from)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("read a day of the record")?;
     read_all(&rows)

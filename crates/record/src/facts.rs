@@ -10,7 +10,7 @@ use kernel::access::InstitutionId;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
-use store::{DbDoing, Tx};
+use store::{DbDoing, Gated};
 
 /// A fact as it is stored now.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +115,7 @@ fn value(kind: &FieldKind, row: &PgRow, column: usize) -> Result<Value, sqlx::Er
     .unwrap_or_default())
 }
 
-fn read_all(tx: &Tx<'_>, dataset: &Dataset, fields: &[usize], rows: &[PgRow]) -> Result<Vec<Fact>> {
+fn read_all(tx: &Gated<'_>, dataset: &Dataset, fields: &[usize], rows: &[PgRow]) -> Result<Vec<Fact>> {
     let mut facts: Vec<Fact> =
         rows.iter().map(|row| read(dataset, fields, row)).collect::<Result<_, _>>().db("read facts")?;
     let opener = tx.keyring().opener();
@@ -127,7 +127,7 @@ fn read_all(tx: &Tx<'_>, dataset: &Dataset, fields: &[usize], rows: &[PgRow]) ->
 
 /// Facts by identifier, of these identity records only.
 pub async fn by_ids(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     dataset: &Dataset,
     fields: &[usize],
     ids: &[i64],
@@ -142,7 +142,7 @@ pub async fn by_ids(
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(ids)
         .bind(identities)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut ***tx)
         .await
         .db("read facts by identifier")?;
     read_all(tx, dataset, fields, &rows)
@@ -167,7 +167,7 @@ pub fn latest_statement(dataset: &Dataset, fields: &[usize]) -> String {
 
 /// The newest facts of these identity records, newest first.
 pub async fn latest(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     dataset: &Dataset,
     fields: &[usize],
     identities: &[i64],
@@ -178,7 +178,7 @@ pub async fn latest(
 
 /// [`latest`] with a statement made beforehand.
 pub async fn latest_by(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     statement: String,
     dataset: &Dataset,
     fields: &[usize],
@@ -191,7 +191,7 @@ pub async fn latest_by(
     let rows = sqlx::query(AssertSqlSafe(statement))
         .bind(identities)
         .bind(limit)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut ***tx)
         .await
         .db("read the latest facts")?;
     read_all(tx, dataset, fields, &rows)
@@ -199,7 +199,7 @@ pub async fn latest_by(
 
 /// Facts in which one of the given fields has this text, newest first.
 pub async fn matching(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     dataset: &Dataset,
     fields: &[usize],
     identities: &[i64],
@@ -221,7 +221,7 @@ pub async fn matching(
         .bind(identities)
         .bind(text)
         .bind(limit)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut ***tx)
         .await
         .db("read facts by value")?;
     read_all(tx, dataset, fields, &rows)
@@ -230,7 +230,7 @@ pub async fn matching(
 /// Facts of one institution by the values of some fields: children by their parents' keys, a parent by its key.
 /// `keys` holds one row of texts for each thing looked for, in the order of `columns`.
 pub async fn by_fields(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     dataset: &Dataset,
     fields: &[usize],
     institution: InstitutionId,
@@ -262,7 +262,7 @@ pub async fn by_fields(
     for index in 0..columns.len() {
         query = query.bind(keys.iter().map(|key| key[index].as_str()).collect::<Vec<_>>());
     }
-    let rows = query.fetch_all(&mut **tx).await.db("read facts by their fields")?;
+    let rows = query.fetch_all(&mut ***tx).await.db("read facts by their fields")?;
     read_all(tx, dataset, fields, &rows)
 }
 

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use kernel::{Error, Reach, Refusal, RefusalKind, Result};
+use kernel::{Act, Caller, Error, Line, Need, Purpose, Reach, Refusal, RefusalKind, Result};
 use protect::Keyring;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Postgres, Transaction};
@@ -34,6 +34,34 @@ pub struct Tx<'c> {
     inner: Transaction<'c, Postgres>,
     keyring: Keyring,
     trail_key: Option<MacKey>,
+}
+
+/// A transaction that may read personal data: it carries the reach it may use. Only [`Db::personal`] and
+/// [`Db::background`] make one, so that what asks for a `Gated` cannot be called without a decision. Dereferences to
+/// [`Tx`]; for `sqlx` queries: `.execute(&mut ***tx)`.
+#[derive(Debug)]
+pub struct Gated<'c> {
+    tx: Tx<'c>,
+    reach: Reach,
+}
+
+impl Gated<'_> {
+    /// What may be seen.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+}
+
+impl<'c> Deref for Gated<'c> {
+    type Target = Tx<'c>;
+    fn deref(&self) -> &Tx<'c> {
+        &self.tx
+    }
+}
+impl<'c> DerefMut for Gated<'c> {
+    fn deref_mut(&mut self) -> &mut Tx<'c> {
+        &mut self.tx
+    }
 }
 
 impl Db {
@@ -134,13 +162,14 @@ impl Db {
         &self.pool
     }
 
+    async fn begin(&self) -> Result<Tx<'static>> {
+        let inner = self.pool.begin().await.db("begin a transaction")?;
+        Ok(Tx { inner, keyring: self.keyring.clone(), trail_key: self.trail_key.clone() })
+    }
+
     /// Runs `work` in a transaction: commits on `Ok`, rolls back on `Err`.
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        let mut tx = Tx {
-            inner: self.pool.begin().await.db("begin a transaction")?,
-            keyring: self.keyring.clone(),
-            trail_key: self.trail_key.clone(),
-        };
+        let mut tx = self.begin().await?;
         let out = work(&mut tx).await.map_err(settle)?;
         tx.inner.commit().await.db("commit a transaction")?;
         Ok(out)
@@ -152,14 +181,29 @@ impl Db {
         &self,
         reach: &Reach,
         now: chrono::DateTime<chrono::Utc>,
-        work: impl AsyncFnOnce(&mut Tx<'_>, &Reach) -> Result<(T, AuditEntry)>,
+        work: impl AsyncFnOnce(&mut Gated<'_>, &Reach) -> Result<(T, AuditEntry)>,
     ) -> Result<T> {
-        self.transaction(async |tx| {
-            let (out, entry) = work(tx, reach).await?;
-            audit::record(tx, reach.caller(), reach.purpose(), now, &entry).await?;
-            Ok(out)
-        })
-        .await
+        let tx = self.begin().await?;
+        let mut gated = Gated { tx, reach: reach.clone() };
+        let (out, entry) = work(&mut gated, reach).await.map_err(settle)?;
+        audit::record(&mut gated.tx, reach.caller(), reach.purpose(), now, &entry).await.map_err(settle)?;
+        gated.tx.inner.commit().await.db("commit a transaction")?;
+        Ok(out)
+    }
+
+    /// The door of background work that must see everything: jobs, indexing, checks between data sets. `why` names the
+    /// work; a test of the house lists every caller with the reason. Nothing that a person asked for goes through it.
+    pub async fn background<T>(
+        &self,
+        why: &'static str,
+        work: impl AsyncFnOnce(&mut Gated<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let reach = Caller::system(why).decide(Need::new(Line::System, Act::Manage), Purpose::of("background"))?;
+        let tx = self.begin().await?;
+        let mut gated = Gated { tx, reach };
+        let out = work(&mut gated).await.map_err(settle)?;
+        gated.tx.inner.commit().await.db("commit a transaction")?;
+        Ok(out)
     }
 }
 

@@ -19,7 +19,7 @@ pub mod settings;
 
 pub use audit::{AuditEntry, record};
 pub use cluster::Cluster;
-pub use db::{Db, Retry, Tx};
+pub use db::{Db, Gated, Retry, Tx};
 pub use failure::{DbDoing, db_error};
 pub use jobs::{Job, Jobs};
 pub use migrate::{MIGRATIONS, Migration, migrate};

@@ -522,6 +522,7 @@ fn read_record(table: Table<'_>, find: &Fields<'_>) -> RecordView {
         title,
         detail: read_template(&table, find, "detail"),
         department: find.optional(&table, "department"),
+        cared_by: find.optional(&table, "cared_by"),
         disease: find.optional(&table, "disease"),
         abnormal,
         summary,

@@ -3,6 +3,8 @@
 mod cross;
 mod dataset;
 mod messages;
+mod protection;
+mod role;
 mod rules;
 mod setting;
 mod settings;
@@ -53,17 +55,19 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     let mut menu = Vec::new();
     let mut definitions = Vec::new();
     let mut quality = QualityWeights { weights: [40.0, 20.0, 20.0, 20.0] };
+    let mut sensitivity = None;
+    let mut masks = None;
     for (path, text) in &files {
         let source = Source::new(path, text);
         let folder = path.split_once('/').map_or("", |(folder, _)| folder);
         match (folder, *path) {
             ("codes", _) => continue,
-            ("datasets" | "roles" | "settings", _) | (_, "menu.toml" | "quality.toml")
+            ("datasets" | "roles" | "settings", _) | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml")
                 if path.ends_with(".toml") => {}
             _ => {
                 source.report(
                     0,
-                    "不认识的文件：应为 datasets/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml 或 quality.toml",
+                    "不认识的文件：应为 datasets/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml、quality.toml、sensitivity.toml 或 masks.toml",
                 );
                 problems.extend(source.into_problems());
                 continue;
@@ -84,7 +88,21 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
                 });
                 continue;
             }
-            ("roles", _) => roles.extend(settings::role(root)),
+            // What they name in other files can be compared only when all have been read.
+            ("roles", _) => {
+                roles.extend(role::read(root).map(|draft| (source, draft)));
+                continue;
+            }
+            (_, "sensitivity.toml") => {
+                let draft = protection::sensitivity(root);
+                sensitivity = Some((source, draft));
+                continue;
+            }
+            (_, "masks.toml") => {
+                let draft = protection::masks(root);
+                masks = Some((source, draft));
+                continue;
+            }
             ("settings", _) => definitions.extend(setting::read(root)),
             (_, "menu.toml") => menu = settings::menu(root),
             _ => quality = settings::quality(root),
@@ -92,7 +110,26 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
         problems.extend(source.into_problems());
     }
 
-    settings::check_roles(&roles, &mut problems);
+    let mut protection = crate::Protection::default();
+    if let Some((source, draft)) = sensitivity {
+        protection = draft.check(&source, &drafts);
+        problems.extend(source.into_problems());
+    }
+    let known_categories: Vec<&str> = protection.categories.iter().map(|c| c.code.as_str()).collect();
+    role::check(&roles, &known_categories);
+    let codes: Vec<String> = roles.iter().map(|(_, draft)| draft.role.code.clone()).collect();
+    let mut screen = crate::Masks::default();
+    if let Some((source, draft)) = masks {
+        screen = draft.check(&source, &codes);
+        problems.extend(source.into_problems());
+    }
+    let roles: Vec<crate::Role> = roles
+        .into_iter()
+        .map(|(source, draft)| {
+            problems.extend(source.into_problems());
+            draft.role
+        })
+        .collect();
     setting::check(&definitions, &mut problems);
     let by_code = cross::check(&drafts);
     let mut datasets = Vec::with_capacity(drafts.len());
@@ -101,9 +138,8 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
         datasets.push(Arc::new(draft.dataset));
     }
     if problems.is_empty() {
-        let roles = roles.into_iter().map(|(_, role)| role).collect();
         let settings = definitions.into_iter().map(|(_, setting)| setting).collect();
-        Ok(Catalog { datasets, by_code, tables, roles, quality, menu, settings })
+        Ok(Catalog { datasets, by_code, tables, roles, quality, menu, settings, protection, masks: screen })
     } else {
         problems.sort();
         problems.dedup();

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::load;
-use crate::model::{Check, Dimension, EntryKind, RoleSpan, TitlePart};
+use crate::model::{Check, Dimension, EntryKind, TitlePart};
+use crate::role::RoleSpan;
 use crate::problem::Problem;
 
 const SEX: &str =

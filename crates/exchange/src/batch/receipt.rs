@@ -6,7 +6,7 @@ use kernel::access::InstitutionId;
 use kernel::{Reach, Refusal, Result};
 use serde::Serialize;
 use sqlx::FromRow;
-use store::{Db, DbDoing, Tx};
+use store::{Db, DbDoing, Gated};
 
 use crate::intake::chunk::ISSUE_VALUE;
 use crate::{Exchange, quality};
@@ -233,7 +233,7 @@ pub async fn rules(db: &Db, batch: i64) -> Result<Vec<RuleCount>> {
 }
 
 /// Issues of a batch in the order of its rows, from a position. For people: see [`super::shown::issues`].
-pub async fn issues_in(tx: &mut Tx<'_>, batch: i64, offset: i64, limit: i64) -> Result<Vec<IssueRow>> {
+pub async fn issues_in(tx: &mut Gated<'_>, batch: i64, offset: i64, limit: i64) -> Result<Vec<IssueRow>> {
     let rows = sqlx::query_as(
         "select dataset, row_no, rule, field, rejected, value from batch_issue
          where batch_id = $1 order by row_no, dataset, rule, field limit $2 offset $3",
@@ -241,7 +241,7 @@ pub async fn issues_in(tx: &mut Tx<'_>, batch: i64, offset: i64, limit: i64) -> 
     .bind(batch)
     .bind(limit)
     .bind(offset)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("read the issues of a batch")?;
     opened(tx.keyring(), rows)

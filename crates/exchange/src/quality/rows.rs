@@ -15,7 +15,7 @@ use contracts::InstitutionCard;
 use kernel::{Act, Caller, Line, Need, Purpose, Reach, Refusal, Result};
 use maud::{Markup, html};
 use sqlx::{AssertSqlSafe, FromRow};
-use store::{AuditEntry, DbDoing, Tx};
+use store::{AuditEntry, DbDoing, Gated};
 use web::mask;
 use web::ui::{Column, Here, Paging, Row, Tab, Tone, badge, chips, empty, notice, page_head, paging, table};
 use web::{Allowed, Frame, Reply};
@@ -116,7 +116,7 @@ struct Asked<'a> {
 }
 
 // The batches of the day lead to its rows: fact tables have an index by batch, none by day.
-async fn facts(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<FactText>> {
+async fn facts(tx: &mut Gated<'_>, asked: &Asked<'_>) -> Result<Vec<FactText>> {
     let columns: Vec<String> = shown_fields(asked.dataset)
         .iter()
         .map(|f| format!("f.{}::text", asked.dataset.fields[*f].name))
@@ -140,7 +140,7 @@ async fn facts(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<FactText>> {
         .bind(asked.dataset.number)
         .bind(asked.rule)
         .bind(PER_PAGE as i64 + 1)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut ***tx)
         .await
         .db("read the rows of a day")?;
     let opener = tx.keyring().opener();
@@ -158,7 +158,7 @@ async fn facts(tx: &mut Tx<'_>, asked: &Asked<'_>) -> Result<Vec<FactText>> {
     Ok(rows)
 }
 
-async fn findings(tx: &mut Tx<'_>, asked: &Asked<'_>, facts: &[FactText]) -> Result<Vec<Finding>> {
+async fn findings(tx: &mut Gated<'_>, asked: &Asked<'_>, facts: &[FactText]) -> Result<Vec<Finding>> {
     sqlx::query_as(
         "select fact_id, rule, value from cross_finding
          where institution_id = $1 and dataset = $2 and day = $3 and fact_id = any($4) order by fact_id, rule",
@@ -167,7 +167,7 @@ async fn findings(tx: &mut Tx<'_>, asked: &Asked<'_>, facts: &[FactText]) -> Res
     .bind(asked.dataset.number)
     .bind(asked.day)
     .bind(facts.iter().map(|f| f.id).collect::<Vec<_>>())
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("read the findings of rows")
 }

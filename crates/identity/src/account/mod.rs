@@ -165,8 +165,7 @@ impl Identity {
         let Some(role) = self.role(&new.role) else {
             return Err(Refusal::invalid("account.unknown_role", "没有这个角色，请从列表中选择。"));
         };
-        let needs_institution = role.grants.iter().any(|g| g.span == catalog::RoleSpan::Institution);
-        if needs_institution && new.institution.is_none() {
+        if role.needs_institution() && new.institution.is_none() {
             return Err(Refusal::invalid(
                 "account.needs_institution",
                 format!("角色“{}”须属于一个机构，请选择机构。", role.name),
@@ -187,15 +186,11 @@ impl Identity {
         region: &RegionCode,
     ) -> bool {
         let Some(role) = self.role(role) else { return false };
-        let given = grants::of_role(role, institution, region);
         let covered = by.decide(MANAGE, Purpose::of("")).is_ok_and(|reach| match institution {
             Some(id) => reach.covers(id, region),
             None => reach.covers_region(region),
         });
-        covered
-            && grants::may_assign(&by.grants, &given, |id| {
-                self.institutions.by_id(id).map_or(RegionCode::NATION, |card| card.region)
-            })
+        covered && self.may_appoint(by, role, &grants::Post { institution, region: *region }).is_ok()
     }
 
     /// Closes, reopens or unlocks an account.

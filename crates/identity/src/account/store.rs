@@ -7,6 +7,7 @@ use kernel::{AccountId, Id, Reach, Result};
 use sqlx::PgPool;
 
 use super::NewAccount;
+use crate::grants;
 use crate::row::row;
 
 /// Rows on one page of the list.
@@ -114,7 +115,11 @@ pub async fn insert(
     .fetch_optional(&mut **tx)
     .await
     .db("open an account")?;
-    Ok(id.map(Id::new))
+    let id = id.map(AccountId::new);
+    if let Some(id) = id {
+        appoint(tx, id, new, by, now).await?;
+    }
+    Ok(id)
 }
 
 /// Sets an account to what a persona says.
@@ -125,7 +130,7 @@ pub async fn overwrite(
     hash: &str,
     now: DateTime<Utc>,
 ) -> Result<AccountId> {
-    sqlx::query_scalar(
+    let id = sqlx::query_scalar(
         "update account set password_hash = $2, must_change = false, name = $3, staff_no = $4, role = $5,
             institution_id = $6, region = $7, state = 'open', password_changed_at = $8
          where login = $1 returning id",
@@ -140,8 +145,23 @@ pub async fn overwrite(
     .bind(now)
     .fetch_one(&mut **tx)
     .await
-    .map(Id::new)
-    .db("set a demonstration account")
+    .map(AccountId::new)
+    .db("set a demonstration account")?;
+    appoint(tx, id, new, "系统", now).await?;
+    Ok(id)
+}
+
+/// The role that an account is opened with, at its own unit.
+async fn appoint(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    new: &NewAccount,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let post = grants::Post { institution: new.institution, region: new.region };
+    let giving = grants::store::Giving { by: None, by_name: by, reason: "开通账号", now, until: None };
+    grants::store::appoint(tx, account, &new.role, &post, giving).await
 }
 
 /// The identifier of a login name.

@@ -1,6 +1,6 @@
 //! Reads the table `audit_entry`, which belongs to the store.
 
-use ::store::{DbDoing, Tx};
+use ::store::{DbDoing, Gated};
 use chrono::{DateTime, Utc};
 use kernel::{Reach, Result, Tier};
 
@@ -64,7 +64,7 @@ pub struct Search {
 ///
 /// `institutions` are all institutions in the reach's divisions.
 pub async fn search(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     reach: &Reach,
     institutions: &[i32],
     search: &Search,
@@ -101,7 +101,7 @@ pub async fn search(
     .bind(&search.outcome)
     .bind(search.before)
     .bind(limit)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("search the audit trail")
 }

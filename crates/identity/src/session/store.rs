@@ -17,8 +17,8 @@ pub struct LiveSession {
     pub account_id: i64,
     /// Real name.
     pub name: String,
-    /// Role code.
-    pub role: String,
+    /// Number in the institution.
+    pub staff_no: String,
     /// Institution.
     pub institution_id: Option<i32>,
     /// Division.
@@ -30,7 +30,7 @@ pub struct LiveSession {
     /// Absolute end.
     pub expires_at: DateTime<Utc>,
 }
-row!(LiveSession { account_id, name, role, institution_id, region, must_change, last_seen_at, expires_at });
+row!(LiveSession { account_id, name, staff_no, institution_id, region, must_change, last_seen_at, expires_at });
 
 /// A session on its owner's page.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ pub async fn create(
 /// The session of a token with its open account, whether still alive or not.
 pub async fn load(pool: &PgPool, token: &SecretDigest) -> Result<Option<LiveSession>> {
     sqlx::query_as(
-        "select s.account_id, a.name, a.role, a.institution_id, a.region, a.must_change, s.last_seen_at, s.expires_at
+        "select s.account_id, a.name, a.staff_no, a.institution_id, a.region, a.must_change, s.last_seen_at, s.expires_at
          from session s join account a on a.id = s.account_id
          where s.token_digest = $1 and a.state = 'open'",
     )

@@ -5,7 +5,7 @@ use contracts::Institutions;
 use kernel::{Reach, RegionCode, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use store::{DbDoing, Tx};
+use store::{DbDoing, Gated};
 
 use super::query::{BirthSpan, Query};
 use crate::sealed::{ADDRESS, CARD, CITIZEN, CREDENTIAL, PHONE, Seal, open, open_option};
@@ -111,7 +111,7 @@ const BY_NUMBER: &str = "
 
 /// Finds people within a reach. The caller writes the audit entry (through `Db::personal`).
 pub async fn search(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     reach: &Reach,
     institutions: &dyn Institutions,
     query: &Query,
@@ -139,7 +139,7 @@ pub async fn search(
                 .bind(seal.blind(CREDENTIAL, text))
                 .bind(seal.blind(CARD, text))
                 .bind(seal.blind(PHONE, text))
-                .fetch_all(&mut **tx)
+                .fetch_all(&mut ***tx)
                 .await
                 .db("find persons by number")?;
             return found(tx, &rows);
@@ -158,13 +158,13 @@ pub async fn search(
         .bind(LOOKED_AT)
         .bind(limit)
         .bind(offset)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut ***tx)
         .await
         .db("find persons by name")?;
     found(tx, &rows)
 }
 
-fn found(tx: &Tx<'_>, rows: &[PgRow]) -> Result<Found> {
+fn found(tx: &Gated<'_>, rows: &[PgRow]) -> Result<Found> {
     let read = || {
         let mut found = Found::default();
         for row in rows {

@@ -198,7 +198,7 @@ async fn a_placeholder_is_filled_then_registered_then_linked() {
     assert_eq!(told, [expected]);
     // The person's card has the newest values and both records; the left one has none and says where it went.
     let (card, gone, moved) = db
-        .transaction(async |tx| {
+        .background("a test", async |tx| {
             let card = index.card(tx, known).await?.unwrap();
             Ok((card, index.card(tx, placeholder).await?, person::card::moved_to(tx, placeholder).await?))
         })

@@ -7,7 +7,7 @@ use catalog::{CodeTables, Dataset, EntryKind};
 use contracts::PersonCard;
 use kernel::Result;
 use sqlx::Row as _;
-use store::{DbDoing, Tx};
+use store::{DbDoing, Gated};
 use web::ui::PersonBanner;
 
 use super::overview::Line;
@@ -118,7 +118,7 @@ pub struct VersionsView {
 impl Browser {
     pub(super) async fn event(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         card: &PersonCard,
         place: &Place,
         dataset: &Arc<Dataset>,
@@ -161,7 +161,7 @@ impl Browser {
         })
     }
 
-    async fn fact(&self, tx: &mut Tx<'_>, dataset: &Dataset, fact: i64, identities: &[i64]) -> Result<Fact> {
+    async fn fact(&self, tx: &mut Gated<'_>, dataset: &Dataset, fact: i64, identities: &[i64]) -> Result<Fact> {
         if dataset.person.is_none() {
             return Err(no_event().into());
         }
@@ -188,7 +188,7 @@ impl Browser {
     /// What belongs to an event, two levels deep: a visit's prescriptions with their items.
     async fn parts(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         place: &Place,
         dataset: &Dataset,
         fact: &Fact,
@@ -227,7 +227,7 @@ impl Browser {
 
     async fn parent(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         place: &Place,
         dataset: &Dataset,
         fact: &Fact,
@@ -263,7 +263,7 @@ impl Browser {
 
     pub(super) async fn versions(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         card: &PersonCard,
         place: &Place,
         dataset: &Arc<Dataset>,
@@ -278,7 +278,7 @@ impl Browser {
         )
         .bind(dataset.number)
         .bind(fact.id)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut ***tx)
         .await
         .db("read the history of a fact")?;
         let opener = tx.keyring().opener();

@@ -5,7 +5,7 @@ use catalog::{CodeTables, EntryKind};
 use contracts::PersonCard;
 use kernel::Result;
 use kernel::access::InstitutionId;
-use store::Tx;
+use store::Gated;
 use web::ui::{Alert, Allergies, PersonBanner, Tab, Tone};
 
 use super::overview::{Line, Lines, Side};
@@ -58,7 +58,7 @@ impl Known {
 
 impl Browser {
     /// The newest entries and what a life must never lose: its allergies and problems.
-    pub(super) async fn known(&self, tx: &mut Tx<'_>, card: &PersonCard) -> Result<Known> {
+    pub(super) async fn known(&self, tx: &mut Gated<'_>, card: &PersonCard) -> Result<Known> {
         let identities: Vec<i64> = card.identities.iter().map(|i| i.identity_id).collect();
         let entries = entries::latest(tx, &identities, ENTRIES).await?;
         let whole = (entries.len() as i64) < ENTRIES;
@@ -75,7 +75,7 @@ impl Browser {
     /// Allergies that hold: substance and reaction. Asks the facts, because an entry does not say which were ruled out.
     async fn allergies<'a>(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         identities: &[i64],
         entries: impl Iterator<Item = &'a Entry>,
     ) -> Result<Vec<(String, String)>> {
@@ -106,7 +106,7 @@ impl Browser {
     }
 
     /// A person's page.
-    pub(super) async fn load(&self, tx: &mut Tx<'_>, card: &PersonCard, place: &Place) -> Result<RecordView> {
+    pub(super) async fn load(&self, tx: &mut Gated<'_>, card: &PersonCard, place: &Place) -> Result<RecordView> {
         let tables = self.ports.terminology.tables();
         let known = self.known(tx, card).await?;
         let results = self.latest_results(tx, &known.identities, &tables).await?;
@@ -147,7 +147,7 @@ impl Browser {
     }
 
     /// The next lines of a time line.
-    pub(super) async fn more(&self, tx: &mut Tx<'_>, card: &PersonCard, place: &Place) -> Result<Lines> {
+    pub(super) async fn more(&self, tx: &mut Gated<'_>, card: &PersonCard, place: &Place) -> Result<Lines> {
         let identities: Vec<i64> = card.identities.iter().map(|i| i.identity_id).collect();
         let events = entries::events(tx, &identities, &self.filter(place), PAGE as i64 + 1).await?;
         Ok(self.page_of(place, events))
@@ -207,7 +207,7 @@ impl Browser {
 
     async fn latest_results(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         identities: &[i64],
         tables: &CodeTables,
     ) -> Result<Vec<ResultRow>> {
@@ -220,7 +220,7 @@ impl Browser {
 
     async fn all_results(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         identities: &[i64],
         tables: &CodeTables,
     ) -> Result<Vec<ResultRow>> {
@@ -250,7 +250,7 @@ impl Browser {
 
     async fn lines(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         known: &Known,
         place: &Place,
         tables: &CodeTables,
@@ -355,7 +355,7 @@ impl Browser {
     /// Orders of medicines during stays in hospital: data sets of the tab that are shown inside their parents.
     async fn orders(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         identities: &[i64],
         tables: &CodeTables,
     ) -> Result<Vec<sections::Order>> {

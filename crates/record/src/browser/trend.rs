@@ -7,7 +7,7 @@ use kernel::Result;
 use maud::{Markup, html};
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::json;
-use store::Tx;
+use store::Gated;
 use web::ui::{
     Chart, Column, Height, Here, PersonBanner, Row, abnormal, chart, crumbs, empty, person_banner, table,
 };
@@ -31,7 +31,7 @@ pub struct TrendView {
 impl Browser {
     pub(super) async fn trend(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         card: &PersonCard,
         place: &Place,
         item: &str,
@@ -58,7 +58,7 @@ impl Browser {
     /// Blood pressure and fasting glucose out of the data sets of public health services.
     pub(super) async fn measured(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         identities: &[i64],
         at: &Place,
     ) -> Result<Vec<Trend>> {
@@ -103,7 +103,7 @@ impl Browser {
     /// Doses of vaccines, newest first.
     pub(super) async fn doses(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Gated<'_>,
         identities: &[i64],
         place: &Place,
         tables: &CodeTables,

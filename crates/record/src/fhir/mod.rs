@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use contracts::PersonCard;
 use kernel::{Caller, Purpose, Refusal, Result};
 use serde_json::{Value, json};
-use store::{AuditEntry, Tx};
+use store::{AuditEntry, Gated};
 use web::ui::Here;
 use web::{Access, Allowed, Reply, Routes};
 
@@ -189,7 +189,7 @@ async fn everything(
 }
 
 /// The patient and every resource made of the facts.
-async fn all(ports: &Ports, tx: &mut Tx<'_>, card: &PersonCard) -> Result<Vec<Value>> {
+async fn all(ports: &Ports, tx: &mut Gated<'_>, card: &PersonCard) -> Result<Vec<Value>> {
     let identities: Vec<i64> = card.identities.iter().map(|i| i.identity_id).collect();
     let tables = ports.terminology.tables();
     let mut read = Vec::new();

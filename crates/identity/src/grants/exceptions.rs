@@ -1,0 +1,1 @@
+//! Exceptions for a time (例外授权).
