@@ -222,6 +222,7 @@ impl Platform {
             institutions: directory.clone(),
             terminology: directory.clone(),
             persons: person.clone(),
+            care: person.clone(),
         });
         let objects = Objects::folder(&settings.data.join("objects")).await?;
         let exchange = Exchange::new(Intake::new(Parts {

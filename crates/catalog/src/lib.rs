@@ -28,7 +28,10 @@ pub use files::{from_dir, shipped};
 pub use headings::{HeadingError, HeadingNames, Mapping, map_headings};
 pub use model::*;
 pub use problem::Problem;
-pub use protection::{CodeSpan, FieldMask, FileClass, MaskLevel, MaskSight, Masks, Protection, ProtectionLevel, SensitiveCategory};
+pub use protection::{
+    CodeSpan, FieldMask, FileClass, MaskLevel, MaskSight, Masks, Protection, ProtectionLevel,
+    SensitiveCategory,
+};
 pub use role::{Role, RoleGrant, RoleSpan};
 pub use row::{Checked, Issue, RawRow, RuleSet};
 pub use score::{RuleCounts, Score, Weighed};

@@ -79,7 +79,9 @@ impl CodeSpan {
     /// Reads `B20-B24` or `Z21`; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let good = |code: &str| {
-            !code.is_empty() && code.len() <= 12 && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
+            !code.is_empty()
+                && code.len() <= 12
+                && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
         };
         let (from, to) = text.split_once('-').unwrap_or((text, text));
         let (from, to) = (from.trim().to_ascii_uppercase(), to.trim().to_ascii_uppercase());
@@ -123,7 +125,8 @@ impl Protection {
     /// Categories of a diagnosis, by its code or, without one, by its name.
     pub fn of_diagnosis(&self, code: &str, name: &str) -> Vec<&SensitiveCategory> {
         self.which(|c| {
-            c.icd10.iter().any(|span| span.contains(code)) || c.words.iter().any(|word| name.contains(word.as_str()))
+            c.icd10.iter().any(|span| span.contains(code))
+                || c.words.iter().any(|word| name.contains(word.as_str()))
         })
     }
     /// Categories of an operation (ICD-9-CM-3).
@@ -153,7 +156,8 @@ impl Protection {
     /// The class of a file: by words of its title first, then by kind; the strictest of several.
     pub fn file_class(&self, kind: &str, title: &str) -> Option<&FileClass> {
         let belongs = |class: &&FileClass| {
-            class.words.iter().any(|word| title.contains(word.as_str())) || class.kinds.iter().any(|k| k == kind)
+            class.words.iter().any(|word| title.contains(word.as_str()))
+                || class.kinds.iter().any(|k| k == kind)
         };
         self.file_classes.iter().filter(belongs).max_by_key(|class| class.level)
     }
@@ -310,7 +314,11 @@ mod tests {
             (mask(3, 4, &[]), "13800138000", "138****8000"),
             (mask(3, 4, &[]), "120", "12*"),
             (mask(4, 0, &[]), "1980-01-01", "1980******"),
-            (mask(0, 0, &["区", "镇", "街道"]), "河南省信阳市平桥区明港镇新集村 7 号", "河南省信阳市平桥区明港镇****"),
+            (
+                mask(0, 0, &["区", "镇", "街道"]),
+                "河南省信阳市平桥区明港镇新集村 7 号",
+                "河南省信阳市平桥区明港镇****",
+            ),
             (mask(0, 0, &["区"]), "不知何处", "****"),
         ];
         for (mask, value, expected) in cases {

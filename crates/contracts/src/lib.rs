@@ -352,6 +352,50 @@ pub trait PersonLookup: Send + Sync + 'static {
     }
 }
 
+/// No care relations at all: for tests of contexts and for programs without a master index. Exceptions that name a
+/// person still hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoCareRelations;
+
+impl CareRelations for NoCareRelations {
+    fn reaches<'a, 'c>(
+        &'a self,
+        tx: &'a mut Gated<'c>,
+        person_id: i64,
+        _: NaiveDate,
+    ) -> BoxFuture<'a, Result<bool>>
+    where
+        'c: 'a,
+    {
+        Box::pin(async move { Ok(tx.reach().covers_person(person_id)) })
+    }
+    fn of_person<'a, 'c>(&'a self, _: &'a mut Gated<'c>, _: i64) -> BoxFuture<'a, Result<Vec<CareRelation>>>
+    where
+        'c: 'a,
+    {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    fn note<'a, 'c>(&'a self, _: &'a mut Tx<'c>, _: &'a [NewCareRelation]) -> BoxFuture<'a, Result<()>>
+    where
+        'c: 'a,
+    {
+        Box::pin(async { Ok(()) })
+    }
+    fn end<'a, 'c>(
+        &'a self,
+        _: &'a mut Tx<'c>,
+        _: i64,
+        _: InstitutionId,
+        _: CareKind,
+        _: NaiveDate,
+    ) -> BoxFuture<'a, Result<u64>>
+    where
+        'c: 'a,
+    {
+        Box::pin(async { Ok(0) })
+    }
+}
+
 /// Who somebody is and where they live, for whoever decides about an exception.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whereabouts {

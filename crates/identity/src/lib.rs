@@ -53,6 +53,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0002_notice",
         sql: include_str!("../migrations/0002_notice.sql"),
     },
+    Migration {
+        context: "identity",
+        name: "0003_grants",
+        sql: include_str!("../migrations/0003_grants.sql"),
+    },
 ];
 
 /// What the operator sets.

@@ -1,6 +1,6 @@
 //! Answers about one person: the card of the banner, and finding a person by a number.
 
-use contracts::{IdentityRef, Institutions, PersonCard, PersonCards, PersonLookup};
+use contracts::{IdentityRef, Institutions, PersonCard, PersonCards, PersonLookup, Whereabouts};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{Reach, RegionCode, Result};
@@ -76,7 +76,11 @@ pub async fn moved_to(tx: &mut Gated<'_>, person_id: i64) -> Result<Option<i64>>
 }
 
 impl PersonCards for MasterIndex {
-    fn card<'a, 'c>(&'a self, tx: &'a mut Gated<'c>, person_id: i64) -> BoxFuture<'a, Result<Option<PersonCard>>>
+    fn card<'a, 'c>(
+        &'a self,
+        tx: &'a mut Gated<'c>,
+        person_id: i64,
+    ) -> BoxFuture<'a, Result<Option<PersonCard>>>
     where
         'c: 'a,
     {
@@ -135,6 +139,25 @@ impl PersonLookup for MasterIndex {
             .fetch_optional(self.db.pool())
             .await
             .db("find a person by citizen number")
+        })
+    }
+
+    fn whereabouts<'a>(&'a self, person: i64) -> BoxFuture<'a, Result<Option<Whereabouts>>> {
+        Box::pin(async move {
+            let found: Option<(String, String, Vec<i32>)> = sqlx::query_as(
+                "select p.name, p.region,
+                    array(select distinct institution_id from identity_record i where i.person_id = p.id)
+                 from person p where p.id = $1",
+            )
+            .bind(person)
+            .fetch_optional(self.db.pool())
+            .await
+            .db("find where a person lives")?;
+            Ok(found.map(|(name, region, institutions)| Whereabouts {
+                name,
+                region: RegionCode::parse(&region).unwrap_or(RegionCode::NATION),
+                institutions: institutions.into_iter().map(|id| InstitutionId::new(id.into())).collect(),
+            }))
         })
     }
 }

@@ -4,6 +4,7 @@
 //! changes links only and never rewrites a fact. The rules are in [`known`], the SQL in [`linking`].
 
 pub mod card;
+pub mod care;
 mod events;
 mod gather;
 pub mod known;
@@ -25,6 +26,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0002_protect",
         sql: include_str!("../migrations/0002_protect.sql"),
     },
+    Migration { context: "person", name: "0003_care", sql: include_str!("../migrations/0003_care.sql") },
 ];
 
 /// The master index: links rows to people and answers questions about people. Share one per process.

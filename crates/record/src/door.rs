@@ -46,9 +46,20 @@ pub fn in_care(caller: &Caller, card: &PersonCard) -> bool {
     caller.institution.is_some_and(|own| card.identities.iter().any(|i| i.institution == own))
 }
 
-/// The decision. `purposeful`: a purpose that still holds was given for this person.
-pub fn door(reach: &Reach, card: &PersonCard, institutions: &dyn Institutions, purposeful: bool) -> Door {
-    let care = in_care(reach.caller(), card);
+/// The decision. `related`: a care relation or an exception brings the caller to this very person. `purposeful`: a
+/// purpose that still holds was given for this person.
+pub fn door(
+    reach: &Reach,
+    card: &PersonCard,
+    institutions: &dyn Institutions,
+    related: bool,
+    purposeful: bool,
+) -> Door {
+    // Being registered at one's own institution counts for whoever reaches that institution, not for whoever reaches
+    // only their own patients there.
+    let own = reach.caller().institution.and_then(|own| institutions.by_id(own));
+    let care = related
+        || (in_care(reach.caller(), card) && own.is_some_and(|own| reach.covers(own.id, &own.region)));
     let known = card.region != RegionCode::NATION;
     let within = if known {
         reach.covers_region(&card.region)
@@ -121,7 +132,8 @@ impl Ports {
                     detail: look.detail,
                     ..AuditEntry::default()
                 };
-                match door(reach, &card, &*self.institutions, purposeful) {
+                let related = self.care.reaches(tx, person, self.clock.today()).await?;
+                match door(reach, &card, &*self.institutions, related, purposeful) {
                     Door::Hidden => Err(nobody().into()),
                     Door::Closed => {
                         entry.outcome = "purpose_needed";
@@ -155,7 +167,8 @@ impl Ports {
         self.db
             .personal(&reach, now, async |tx, reach| {
                 let card = self.persons.card(tx, person).await?.ok_or_else(nobody)?;
-                if door(reach, &card, &*self.institutions, true) == Door::Hidden {
+                let related = self.care.reaches(tx, person, self.clock.today()).await?;
+                if door(reach, &card, &*self.institutions, related, true) == Door::Hidden {
                     return Err(nobody().into());
                 }
                 keep(tx, &viewer(reach.caller()), person, reach.purpose(), now).await?;

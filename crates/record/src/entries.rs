@@ -176,7 +176,12 @@ pub async fn of_datasets(
 }
 
 /// Events that pass a filter, newest first.
-pub async fn events(tx: &mut Gated<'_>, identities: &[i64], filter: &Filter, limit: i64) -> Result<Vec<Entry>> {
+pub async fn events(
+    tx: &mut Gated<'_>,
+    identities: &[i64],
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Entry>> {
     let rows = sqlx::query(
         "select e.* from unnest($1::bigint[]) as whose (identity)
          cross join lateral (

@@ -3,10 +3,12 @@
 //! Titles are written when the fact is stored, codes already turned into names, so that a record page is one
 //! index look-up and joins nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::{CodeTables, Dataset, EntryKind};
-use contracts::{EndedFact, RecordIndex, StoredFact, Terminology};
+use chrono::NaiveDate;
+use contracts::{CareKind, CareRelations, EndedFact, NewCareRelation, RecordIndex, StoredFact, Terminology};
 use futures::future::BoxFuture;
 use kernel::Result;
 use kernel::access::InstitutionId;
@@ -19,6 +21,7 @@ const LINE: usize = 160;
 /// Keeps index entries in step with facts.
 pub struct Index {
     terminology: Arc<dyn Terminology>,
+    care: Arc<dyn CareRelations>,
 }
 
 impl std::fmt::Debug for Index {
@@ -29,8 +32,42 @@ impl std::fmt::Debug for Index {
 
 impl Index {
     /// An index that names codes by the tables in force.
-    pub fn new(terminology: Arc<dyn Terminology>) -> Self {
-        Self { terminology }
+    pub fn new(terminology: Arc<dyn Terminology>, care: Arc<dyn CareRelations>) -> Self {
+        Self { terminology, care }
+    }
+
+    /// A row that names who saw the patient makes that member of staff one who cares for them. What a withdrawn row
+    /// once said is kept: the visit may have been corrected, and the relation ends by itself.
+    async fn note_care(
+        &self,
+        tx: &mut Tx<'_>,
+        cared_by: usize,
+        institution: InstitutionId,
+        stored: &[StoredFact<'_>],
+    ) -> Result<()> {
+        let mut days: BTreeMap<(i64, &str), (NaiveDate, NaiveDate)> = BTreeMap::new();
+        for fact in stored {
+            let staff_no = text_of(fact, cared_by).trim();
+            if staff_no.is_empty() {
+                continue;
+            }
+            let day = fact.occurred_at.date();
+            let span = days.entry((fact.identity_id, staff_no)).or_insert((day, day));
+            *span = (span.0.min(day), span.1.max(day));
+        }
+        let relations: Vec<NewCareRelation> = days
+            .into_iter()
+            .map(|((identity_id, staff_no), (since, until))| NewCareRelation {
+                identity_id,
+                institution,
+                staff_no: staff_no.to_owned(),
+                team: None,
+                kind: CareKind::Visit,
+                since,
+                until: Some(until),
+            })
+            .collect();
+        self.care.note(tx, &relations).await
     }
 
     async fn write(
@@ -58,6 +95,9 @@ impl Index {
             .execute(&mut **tx)
             .await
             .db("take ended facts out of the record")?;
+        }
+        if let Some(field) = view.cared_by {
+            self.note_care(tx, field, institution, stored).await?;
         }
         let tables = self.terminology.tables();
         let mut copy = CopyRows::new(11, stored.len());

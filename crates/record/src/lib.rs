@@ -17,7 +17,7 @@ pub mod summary;
 use std::sync::Arc;
 
 use catalog::Catalog;
-use contracts::{Institutions, PersonCards, RecordIndex, Terminology};
+use contracts::{CareRelations, Institutions, PersonCards, RecordIndex, Terminology};
 use kernel::Clock;
 use store::{Db, Migration};
 use web::Routes;
@@ -49,6 +49,8 @@ pub struct Ports {
     pub terminology: Arc<dyn Terminology>,
     /// Who a person is.
     pub persons: Arc<dyn PersonCards>,
+    /// Who cares for whom.
+    pub care: Arc<dyn CareRelations>,
 }
 
 impl std::fmt::Debug for Ports {
@@ -76,6 +78,6 @@ impl Record {
 
     /// What keeps index entries in step with facts, for the intake.
     pub fn index(&self) -> Arc<dyn RecordIndex> {
-        Arc::new(Index::new(self.ports.terminology.clone()))
+        Arc::new(Index::new(self.ports.terminology.clone(), self.ports.care.clone()))
     }
 }

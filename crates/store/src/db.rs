@@ -198,7 +198,8 @@ impl Db {
         why: &'static str,
         work: impl AsyncFnOnce(&mut Gated<'_>) -> Result<T>,
     ) -> Result<T> {
-        let reach = Caller::system(why).decide(Need::new(Line::System, Act::Manage), Purpose::of("background"))?;
+        let reach =
+            Caller::system(why).decide(Need::new(Line::System, Act::Manage), Purpose::of("background"))?;
         let tx = self.begin().await?;
         let mut gated = Gated { tx, reach };
         let out = work(&mut gated).await.map_err(settle)?;

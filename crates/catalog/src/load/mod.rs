@@ -62,7 +62,8 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
         let folder = path.split_once('/').map_or("", |(folder, _)| folder);
         match (folder, *path) {
             ("codes", _) => continue,
-            ("datasets" | "roles" | "settings", _) | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml")
+            ("datasets" | "roles" | "settings", _)
+            | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml")
                 if path.ends_with(".toml") => {}
             _ => {
                 source.report(

@@ -190,7 +190,10 @@ pub(super) fn masks(root: Table<'_>) -> MaskDraft {
     for table in root.tables("field") {
         let kind = table.needed("kind");
         if !MASKED_KINDS.contains(&kind.value) {
-            table.report(kind.at, format!("不认识的 kind“{}”：应为 {} 之一", kind.value, MASKED_KINDS.join(" ")));
+            table.report(
+                kind.at,
+                format!("不认识的 kind“{}”：应为 {} 之一", kind.value, MASKED_KINDS.join(" ")),
+            );
         }
         masks.fields.push(FieldMask {
             kind: kind.value.to_owned(),

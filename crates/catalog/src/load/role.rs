@@ -91,7 +91,10 @@ fn read_grant(grant: &Table<'_>, role: &mut Role) {
         let Ok(act) = Act::deserialize(StrDeserializer::<Error>::new(word.value)) else {
             grant.report(
                 word.at,
-                format!("不认识的 act“{}”：应为 read write export manage approve grant reveal 之一", word.value),
+                format!(
+                    "不认识的 act“{}”：应为 read write export manage approve grant reveal 之一",
+                    word.value
+                ),
             );
             continue;
         };

@@ -3,8 +3,8 @@
 
 use super::load;
 use crate::model::{Check, Dimension, EntryKind, TitlePart};
-use crate::role::RoleSpan;
 use crate::problem::Problem;
+use crate::role::RoleSpan;
 
 const SEX: &str =
     "# id: sex\n# name: 性别代码\n# standard: GB/T 2261.1\n# complete: yes\ncode\tname\n1\t男性\n2\t女性\n";

@@ -1,8 +1,11 @@
 //! `/accounts`: the accounts of an administrator's region.
 
+use std::sync::Arc;
+
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use contracts::InstitutionCard;
 use kernel::access::InstitutionId;
 use kernel::{AccountId, Error, Id, Purpose, Reach, Refusal, RegionCode};
 use maud::{Markup, html};
@@ -204,14 +207,23 @@ fn form(identity: &Identity, reach: &Reach, given: &AccountForm, problem: Option
     let by = reach.caller();
     let institutions = identity.institutions.all();
     let within: Vec<_> = institutions.iter().filter(|card| reach.covers(card.id, &card.region)).collect();
-    let sample = within.first().map(|card| (card.id, card.region));
+    // What may be given depends on the kind of unit and its tier: one of each stands for all.
+    let mut samples: Vec<&Arc<InstitutionCard>> = Vec::new();
+    for card in &within {
+        if !samples
+            .iter()
+            .any(|s| s.sender_class == card.sender_class && s.region.tier() == card.region.tier())
+        {
+            samples.push(card);
+        }
+    }
     let roles: Vec<_> = identity
         .catalog
         .roles
         .iter()
         .filter(|role| {
             identity.may_open(by, &role.code, None, &by.region)
-                || sample.is_some_and(|(id, region)| identity.may_open(by, &role.code, Some(id), &region))
+                || samples.iter().any(|c| identity.may_open(by, &role.code, Some(c.id), &c.region))
         })
         .collect();
     let text = |id: &str, value: &str, required: bool| {

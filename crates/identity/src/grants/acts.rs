@@ -34,7 +34,9 @@ impl Identity {
     pub(crate) fn unit_of(&self, post: &Post) -> String {
         match post.institution {
             None => "authority".to_owned(),
-            Some(id) => self.institutions.by_id(id).map_or_else(String::new, |card| card.sender_class.clone()),
+            Some(id) => {
+                self.institutions.by_id(id).map_or_else(String::new, |card| card.sender_class.clone())
+            }
         }
     }
 
@@ -117,8 +119,7 @@ impl Identity {
         let blank = Role { code: held.role.clone(), name: held.role.clone(), ..Role::default() };
         let role = self.role(&held.role).unwrap_or(&blank);
         let unit = self.unit_of(&post);
-        let gift =
-            Gift { role, post, unit: &unit, to_oneself: self.is_oneself(by, &row), held: Vec::new() };
+        let gift = Gift { role, post, unit: &unit, to_oneself: self.is_oneself(by, &row), held: Vec::new() };
         rules::may_withdraw(&by.grants, &gift, |id| self.region_of(id))?;
         self.db
             .transaction(async |tx| {

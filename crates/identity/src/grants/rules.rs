@@ -86,12 +86,7 @@ pub struct Gift<'a> {
 }
 
 /// Whether a right that reaches `held` covers one that reaches `wanted` at a post.
-fn covers(
-    held: Span,
-    wanted: Span,
-    post: &Post,
-    region_of: &impl Fn(InstitutionId) -> RegionCode,
-) -> bool {
+fn covers(held: Span, wanted: Span, post: &Post, region_of: &impl Fn(InstitutionId) -> RegionCode) -> bool {
     match (held, wanted) {
         (Span::Region(wide), Span::Region(narrow)) => wide.contains(&narrow),
         (Span::Region(wide), Span::Institution(id)) => wide.contains(&region_of(id)),

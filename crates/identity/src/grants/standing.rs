@@ -48,8 +48,12 @@ pub async fn standing(
     account: AccountId,
     now: DateTime<Utc>,
 ) -> Result<Standing> {
-    let rows =
-        sqlx::query(STANDING).bind(account.get()).bind(now).fetch_all(pool).await.db("read what an account holds")?;
+    let rows = sqlx::query(STANDING)
+        .bind(account.get())
+        .bind(now)
+        .fetch_all(pool)
+        .await
+        .db("read what an account holds")?;
     let mut parts = Vec::with_capacity(rows.len());
     for row in &rows {
         parts.push(Part::of(row).db("read what an account holds")?);
@@ -108,7 +112,8 @@ fn together(catalog: &Catalog, parts: &[Part], now: DateTime<Utc>) -> Standing {
                 out.roles.push(role.code.clone());
                 names.push(role.name.as_str());
             }
-            for category in role.categories.iter().filter(|c| !out.categories.contains(c)).collect::<Vec<_>>() {
+            for category in role.categories.iter().filter(|c| !out.categories.contains(c)).collect::<Vec<_>>()
+            {
                 out.categories.push(category.clone());
             }
         } else if let Some(target) = part.kind.strip_prefix("exception.") {

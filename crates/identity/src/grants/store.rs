@@ -201,11 +201,13 @@ pub async fn withdraw_all(
 
 /// The roles of an account, those that hold first, then the newest.
 pub async fn of_account(pool: &PgPool, account: AccountId) -> Result<Vec<HeldRow>> {
-    sqlx::query_as("select * from account_role where account_id = $1 order by withdrawn_at desc nulls first, id desc")
-        .bind(account.get())
-        .fetch_all(pool)
-        .await
-        .db("read the roles of an account")
+    sqlx::query_as(
+        "select * from account_role where account_id = $1 order by withdrawn_at desc nulls first, id desc",
+    )
+    .bind(account.get())
+    .fetch_all(pool)
+    .await
+    .db("read the roles of an account")
 }
 
 /// The codes of roles that the holder of an account holds by any account of theirs: accounts of the same unit and staff

@@ -30,7 +30,16 @@ pub struct LiveSession {
     /// Absolute end.
     pub expires_at: DateTime<Utc>,
 }
-row!(LiveSession { account_id, name, staff_no, institution_id, region, must_change, last_seen_at, expires_at });
+row!(LiveSession {
+    account_id,
+    name,
+    staff_no,
+    institution_id,
+    region,
+    must_change,
+    last_seen_at,
+    expires_at
+});
 
 /// A session on its owner's page.
 #[derive(Debug, Clone)]

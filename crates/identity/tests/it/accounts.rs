@@ -54,7 +54,7 @@ async fn administrators_stay_within_their_county_and_below_their_level() {
     let city = city().await;
     city.county_administrator().await;
     city.person("shihe", "浉河人", "township_doctor", Some(3), "411502").await;
-    city.person("boss", "市平台", "platform_operator", None, "4115").await;
+    city.person("boss", "市平台", "security_administrator", None, "4115").await;
     let mut county = city.browser();
     county.sign_in("county", PASSWORD).await;
 
@@ -81,7 +81,7 @@ async fn administrators_stay_within_their_county_and_below_their_level() {
         ("no_such_role", "", StatusCode::FORBIDDEN),
         ("township_doctor", "999", StatusCode::FORBIDDEN),
         ("township_doctor", "x", StatusCode::FORBIDDEN),
-        ("hospital_engineer", "", StatusCode::UNPROCESSABLE_ENTITY),
+        ("hospital_engineer", "", StatusCode::FORBIDDEN),
     ];
     for (n, (role, institution, expected)) in cases.into_iter().enumerate() {
         let login = format!("new{n}");

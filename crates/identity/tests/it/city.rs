@@ -87,24 +87,7 @@ pub struct City {
 }
 
 fn catalog() -> catalog::Catalog {
-    catalog::load::load([
-        ("roles/auditor.toml", include_str!("../../../../catalog/roles/auditor.toml")),
-        ("roles/city_data_manager.toml", include_str!("../../../../catalog/roles/city_data_manager.toml")),
-        (
-            "roles/county_administrator.toml",
-            include_str!("../../../../catalog/roles/county_administrator.toml"),
-        ),
-        ("roles/hospital_engineer.toml", include_str!("../../../../catalog/roles/hospital_engineer.toml")),
-        ("roles/platform_operator.toml", include_str!("../../../../catalog/roles/platform_operator.toml")),
-        ("roles/township_doctor.toml", include_str!("../../../../catalog/roles/township_doctor.toml")),
-        (
-            "roles/county_auditor.toml",
-            "code = \"county_auditor\"\nname = \"县审计员\"\ndescription = \"只看本县。\"\n\
-             grants = [{ line = \"security\", acts = [\"read\"], span = \"region\" }]",
-        ),
-        ("menu.toml", include_str!("../../../../catalog/menu.toml")),
-    ])
-    .expect("the shipped roles are good")
+    catalog::shipped().expect("the shipped definitions are good")
 }
 
 /// Shows who is calling and with which rights: stands for every page of other contexts.

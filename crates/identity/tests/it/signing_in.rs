@@ -20,7 +20,7 @@ async fn a_doctor_signs_in_works_and_signs_out() {
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && !cookie.contains("Secure"));
     let who = browser.get("/medical").await.text;
     assert!(who.contains("王丽华|乡镇卫生院医生|明港卫生院（虚构）"), "{who}");
-    assert!(who.contains("Medical Read Region(411500000000)"), "{who}");
+    assert!(who.contains("Medical Read Region(411503000000)"), "{who}");
 
     let desk = browser.get("/desk").await.text;
     assert!(

@@ -78,7 +78,8 @@ async fn people() -> TestDb {
 async fn names(db: &TestDb, span: Span, text: &str) -> Vec<String> {
     let reach = doctor(span).decide(person::search::NEED, Purpose::of("care")).unwrap();
     let query = Query::parse(text).unwrap();
-    let found = db.background("a test", async |tx| search(tx, &reach, &Two, &query, 30, 0).await).await.unwrap();
+    let found =
+        db.background("a test", async |tx| search(tx, &reach, &Two, &query, 30, 0).await).await.unwrap();
     assert_eq!(found.total, found.people.len() as u64);
     let year = |p: &person::search::PersonFound| p.birth_date.unwrap().format("%Y").to_string();
     found.people.iter().map(|p| format!("{}{}", p.name, year(p))).collect()

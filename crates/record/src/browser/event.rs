@@ -161,7 +161,13 @@ impl Browser {
         })
     }
 
-    async fn fact(&self, tx: &mut Gated<'_>, dataset: &Dataset, fact: i64, identities: &[i64]) -> Result<Fact> {
+    async fn fact(
+        &self,
+        tx: &mut Gated<'_>,
+        dataset: &Dataset,
+        fact: i64,
+        identities: &[i64],
+    ) -> Result<Fact> {
         if dataset.person.is_none() {
             return Err(no_event().into());
         }

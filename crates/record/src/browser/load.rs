@@ -106,7 +106,12 @@ impl Browser {
     }
 
     /// A person's page.
-    pub(super) async fn load(&self, tx: &mut Gated<'_>, card: &PersonCard, place: &Place) -> Result<RecordView> {
+    pub(super) async fn load(
+        &self,
+        tx: &mut Gated<'_>,
+        card: &PersonCard,
+        place: &Place,
+    ) -> Result<RecordView> {
         let tables = self.ports.terminology.tables();
         let known = self.known(tx, card).await?;
         let results = self.latest_results(tx, &known.identities, &tables).await?;

@@ -90,7 +90,8 @@ async fn search(State(ports): State<Ports>, allowed: Allowed, here: Here) -> Rep
             let mut cards = Vec::new();
             for person in found {
                 let Some(card) = ports.persons.card(tx, person).await? else { continue };
-                let in_reach = door(reach, &card, &*ports.institutions, true) == Door::Open;
+                let related = ports.care.reaches(tx, person, ports.clock.today()).await?;
+                let in_reach = door(reach, &card, &*ports.institutions, related, true) == Door::Open;
                 let born_then =
                     born.as_ref().is_none_or(|b| card.birth_date.is_some_and(|d| d.to_string() == *b));
                 if in_reach && born_then {

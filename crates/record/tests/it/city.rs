@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{Act, Caller, CallerKind, Clock, Grant, Id, Line, RegionCode, Result, Span};
 use record::{Ports, Record};
-use store::Tx;
+use store::Gated;
 use store::facts::{FactRow, Facts, Outcome, Target};
 use testkit::{TestClock, TestDb};
 use web::{Authenticator, Site, build_app};
@@ -120,7 +120,7 @@ impl People {
 }
 
 impl PersonCards for People {
-    fn card<'a, 'c>(&'a self, _: &'a mut Tx<'c>, person: i64) -> BoxFuture<'a, Result<Option<PersonCard>>>
+    fn card<'a, 'c>(&'a self, _: &'a mut Gated<'c>, person: i64) -> BoxFuture<'a, Result<Option<PersonCard>>>
     where
         'c: 'a,
     {
@@ -129,7 +129,7 @@ impl PersonCards for People {
 
     fn find<'a, 'c>(
         &'a self,
-        _: &'a mut Tx<'c>,
+        _: &'a mut Gated<'c>,
         _: &'a kernel::Reach,
         _: &'a dyn Institutions,
         text: &'a str,
@@ -217,6 +217,7 @@ pub async fn city() -> City {
         institutions: Arc::new(Register::new()),
         terminology: Arc::new(Tables(code_tables.clone())),
         persons: Arc::new(People::new()),
+        care: Arc::new(contracts::NoCareRelations),
     });
     let facts = Facts::new(db.db().clone(), &catalog);
     City { db, clock, catalog, record, facts, tables: code_tables }
