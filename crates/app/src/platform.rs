@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use catalog::Catalog;
 use directory::Directory;
+use directory::divisions::Divisions;
 use exchange::Exchange;
 use exchange::intake::{Intake, Parts};
 use futures::future::BoxFuture;
@@ -52,6 +53,8 @@ pub struct Platform {
     pub catalog: Arc<Catalog>,
     /// Registries.
     pub directory: Arc<Directory>,
+    /// The desk of the divisions.
+    pub divisions: Divisions,
     /// Accounts.
     pub identity: Identity,
     /// Intake and quality.
@@ -245,12 +248,18 @@ impl Platform {
             });
         let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);
+        person.register_jobs(&mut jobs);
+        identity.register_jobs(&mut jobs);
+        let divisions =
+            Divisions::new(directory.clone(), clock.clone(), vec![person.clone(), identity.by_division()]);
+        divisions.register_jobs(&mut jobs);
         Ok(Self {
             db,
             owner,
             sealer,
             catalog,
             directory,
+            divisions,
             identity,
             exchange,
             record,

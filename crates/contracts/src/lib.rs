@@ -40,6 +40,22 @@ pub trait Institutions: Send + Sync + 'static {
     fn all(&self) -> Arc<Vec<Arc<InstitutionCard>>>;
     /// The name of a division, e.g. `信阳市平桥区`; the code itself where it is unknown.
     fn region_name(&self, code: &RegionCode) -> String;
+    /// The name that a division had in the edition of a year.
+    fn region_name_in(&self, code: &RegionCode, _year: i16) -> String {
+        self.region_name(code)
+    }
+    /// Where an institution lay in the divisions of a year, so that a table of that year stays as it was.
+    fn region_in(&self, card: &InstitutionCard, _year: i16) -> RegionCode {
+        card.region
+    }
+    /// The year of the edition of divisions that was in force on a day; `None` where editions are not kept.
+    fn division_year(&self, _day: NaiveDate) -> Option<i16> {
+        None
+    }
+    /// The years of which there are editions of divisions, newest first.
+    fn division_years(&self) -> Vec<i16> {
+        Vec::new()
+    }
     /// Creates or updates an institution; its identifier.
     fn register<'a>(&'a self, card: NewInstitution) -> BoxFuture<'a, Result<InstitutionId>>;
 }
@@ -548,15 +564,42 @@ impl InstitutionChanged {
 }
 
 /// Event of `directory`: what lay in some divisions lies in others from now on (rename keeps the code and is not told).
-/// Each context moves what it keeps by division; an undo is the same event the other way round.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Each context moves what it keeps by division, notes which rows it moved, and answers with [`DivisionsFollowed`].
+///
+/// No code is both a source and a target of one event, so a context may move in chunks, in any order, and repeat.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DivisionsMoved {
     /// The operation; also the subject of the event.
     pub operation_id: i64,
     /// The first year in which the new divisions hold.
     pub year: i16,
-    /// Pairs of 12-digit codes: from, to. Codes below a moved one move with it and are listed as well.
+    /// Pairs of 12-digit codes: from, to. Codes below a moved one move with it and are listed as well. When undoing:
+    /// what is still in codes that vanish, after the rows that were noted have been put back.
     pub moves: Vec<(String, String)>,
+    /// Whether the operation is undone: rows noted under it go back to where they were, the rest follows `moves`.
+    #[serde(default)]
+    pub undo: bool,
+    /// Of a division that was split and has nothing below it: whose address contains the words lies in the other
+    /// part. The first rule that fits holds; without one, `moves`.
+    #[serde(default)]
+    pub addresses: Vec<AddressRule>,
+    /// The division that was split, if one was.
+    #[serde(default)]
+    pub divided: Option<String>,
+    /// Institutions in it that were assigned one by one; what follows its institution (accounts) goes with it.
+    #[serde(default)]
+    pub institutions: Vec<(i64, String)>,
+}
+
+/// Who of a division that is split lies in which part, told by the address.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AddressRule {
+    /// The division that is split.
+    pub from: String,
+    /// Words of the address, e.g. `三组`.
+    pub contains: String,
+    /// The part.
+    pub to: String,
 }
 
 impl DivisionsMoved {
@@ -596,4 +639,37 @@ pub trait Notices: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<()>>
     where
         'c: 'a;
+}
+
+/// Event of a context that keeps something by division: it has followed [`DivisionsMoved`].
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DivisionsFollowed {
+    /// The operation; also the subject of the event.
+    pub operation_id: i64,
+    /// Which part of the platform: [`DivisionHoldings::part`].
+    pub part: String,
+    /// Whether it was the undo.
+    pub undo: bool,
+    /// Rows that were moved.
+    pub moved: i64,
+}
+
+impl DivisionsFollowed {
+    /// The topic in the outbox.
+    pub const TOPIC: &str = "divisions.followed";
+}
+
+/// Read port of every context that keeps something by division; wired in `app`. Each of them subscribes to
+/// [`DivisionsMoved`] and answers with [`DivisionsFollowed`].
+pub trait DivisionHoldings: Send + Sync + 'static {
+    /// Stable word, e.g. `people`.
+    fn part(&self) -> &'static str;
+    /// Chinese name with its counting word, e.g. `居民（人）`.
+    fn title(&self) -> &'static str;
+    /// How many rows lie in each of these codes exactly (not below), codes without rows left out.
+    fn count<'a>(&'a self, codes: &'a [String]) -> BoxFuture<'a, Result<Vec<(String, i64)>>>;
+    /// The same of every code there is.
+    fn count_all<'a>(&'a self) -> BoxFuture<'a, Result<Vec<(String, i64)>>>;
+    /// The page with the rows of a division and below, when there is one.
+    fn rows_of(&self, code: &RegionCode) -> Option<String>;
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use contracts::{InstitutionCard, Institutions, NewInstitution};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
@@ -111,6 +112,24 @@ impl Institutions for Directory {
 
     fn region_name(&self, code: &RegionCode) -> String {
         self.regions_now().full_name(code)
+    }
+
+    fn region_name_in(&self, code: &RegionCode, year: i16) -> String {
+        self.regions_now().full_name_in(code, year)
+    }
+
+    fn region_in(&self, card: &InstitutionCard, year: i16) -> RegionCode {
+        self.regions_now().place(card.id.get(), card.region, year)
+    }
+
+    fn division_year(&self, day: NaiveDate) -> Option<i16> {
+        self.regions_now().edition_on(day).map(|e| e.year)
+    }
+
+    fn division_years(&self) -> Vec<i16> {
+        let mut years: Vec<i16> = self.regions_now().editions.iter().map(|e| e.year).collect();
+        years.sort_unstable_by(|a, b| b.cmp(a));
+        years
     }
 
     fn register<'a>(&'a self, card: NewInstitution) -> BoxFuture<'a, Result<InstitutionId>> {

@@ -4,10 +4,10 @@
 //! listen with [`Directory::follow`].
 
 pub mod codes;
+pub mod divisions;
 pub mod institutions;
 pub mod pages;
 pub mod reader;
-pub mod regions;
 pub mod registry;
 mod snapshot;
 
@@ -19,7 +19,7 @@ use kernel::Result;
 use kernel::error::Doing;
 use store::{Db, DbDoing, Migration};
 
-use crate::regions::RegionNames;
+use crate::divisions::known::Known;
 use crate::snapshot::Snapshot;
 
 /// The migrations of this context.
@@ -34,6 +34,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0002_registry",
         sql: include_str!("../migrations/0002_registry.sql"),
     },
+    Migration {
+        context: "directory",
+        name: "0003_divisions",
+        sql: include_str!("../migrations/0003_divisions.sql"),
+    },
 ];
 
 /// The channel on which processes tell each other that a registry changed.
@@ -45,7 +50,7 @@ pub struct Directory {
     db: Db,
     shipped: CodeTables,
     institutions: RwLock<Arc<Snapshot>>,
-    regions: RwLock<Arc<RegionNames>>,
+    regions: RwLock<Arc<Known>>,
     tables: RwLock<Arc<CodeTables>>,
     /// Pinyin initials of the names of tables that were looked things up in, with the table they were made of.
     initials: Mutex<HashMap<String, (Arc<CodeTable>, Initials)>>,
@@ -100,7 +105,7 @@ impl Directory {
     async fn reload(&self, registry: Registry) -> Result<()> {
         match registry {
             Registry::Institutions => put(&self.institutions, Snapshot::read(&self.db).await?),
-            Registry::Regions => put(&self.regions, RegionNames::read(&self.db).await?),
+            Registry::Regions => put(&self.regions, Known::read(&self.db).await?),
             Registry::Codes => put(&self.tables, codes::in_force(&self.db, &self.shipped).await?),
         }
         Ok(())
@@ -135,7 +140,17 @@ impl Directory {
     pub(crate) fn institutions_now(&self) -> Arc<Snapshot> {
         get(&self.institutions)
     }
-    pub(crate) fn regions_now(&self) -> Arc<RegionNames> {
+    /// Where a code of the divisions of year `own` lies in those of year `asked`, with shares that sum to one.
+    pub fn translate_division(
+        &self,
+        code: kernel::RegionCode,
+        own: i16,
+        asked: i16,
+    ) -> Vec<(kernel::RegionCode, f64)> {
+        self.regions_now().mapping.translate(code, own, asked)
+    }
+
+    pub(crate) fn regions_now(&self) -> Arc<Known> {
         get(&self.regions)
     }
     pub(crate) fn tables_now(&self) -> Arc<CodeTables> {

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod authenticator;
 pub mod client;
 pub mod desk;
+pub mod divisions;
 pub mod embed;
 pub mod grants;
 pub mod notice;
@@ -57,6 +58,11 @@ pub const MIGRATIONS: &[Migration] = &[
         context: "identity",
         name: "0003_grants",
         sql: include_str!("../migrations/0003_grants.sql"),
+    },
+    Migration {
+        context: "identity",
+        name: "0004_divisions",
+        sql: include_str!("../migrations/0004_divisions.sql"),
     },
 ];
 
@@ -114,6 +120,16 @@ impl Identity {
             hasher: Arc::new(password::Hasher::new()?),
             gatekeeper,
         })
+    }
+
+    /// What accounts there are by division.
+    pub fn by_division(&self) -> Arc<divisions::AccountsByDivision> {
+        Arc::new(divisions::AccountsByDivision { db: self.db.clone() })
+    }
+
+    /// Registers the jobs of this context.
+    pub fn register_jobs(&self, jobs: &mut store::jobs::Jobs) {
+        divisions::register(&self.db, jobs);
     }
 
     /// With the operator's settings.

@@ -5,6 +5,7 @@
 
 pub mod card;
 pub mod care;
+mod divisions;
 mod events;
 mod gather;
 pub mod known;
@@ -27,6 +28,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0002_protect.sql"),
     },
     Migration { context: "person", name: "0003_care", sql: include_str!("../migrations/0003_care.sql") },
+    Migration {
+        context: "person",
+        name: "0004_divisions",
+        sql: include_str!("../migrations/0004_divisions.sql"),
+    },
 ];
 
 /// The master index: links rows to people and answers questions about people. Share one per process.

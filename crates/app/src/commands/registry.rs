@@ -18,7 +18,7 @@ pub enum RegistryCommand {
         #[arg(long)]
         prefix: String,
         /// 清单文件的区划年份
-        #[arg(long, default_value_t = directory::regions::SHIPPED_YEAR)]
+        #[arg(long, default_value_t = directory::divisions::load::SHIPPED_YEAR)]
         year: i16,
         /// 清单文件；缺省用随程序发布的清单
         #[arg(long)]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod codes;
+mod divisions;
 mod institutions;
 mod regions;
 mod staff_register;

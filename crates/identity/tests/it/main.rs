@@ -4,6 +4,7 @@
 mod accounts;
 mod city;
 mod clients;
+mod divisions;
 mod embedded;
 mod signing_in;
 mod trail;

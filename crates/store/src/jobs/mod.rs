@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use crate::db::{Db, Tx};
 use crate::failure::DbDoing;
 
-pub use queue::{DeadJob, dead, revive};
+pub use queue::{DeadJob, dead, of_event, revive};
 pub use runner::Idle;
 
 /// Starts of a job before it is put aside as dead; with the pauses between them about half an hour.

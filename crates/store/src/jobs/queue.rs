@@ -148,6 +148,18 @@ pub async fn left(db: &Db) -> Result<(i64, i64)> {
     Ok((row.get(0), row.get(1)))
 }
 
+/// The jobs that an event caused and that are not over: kind and progress, by topic and subject.
+pub async fn of_event(db: &Db, topic: &str, subject: &str) -> Result<Vec<(String, serde_json::Value)>> {
+    sqlx::query_as(
+        "select kind, coalesce(progress, '{}') from job where topic = $1 and subject = $2 and subject <> ''",
+    )
+    .bind(topic)
+    .bind(subject)
+    .fetch_all(db.pool())
+    .await
+    .db("read the jobs of an event")
+}
+
 /// A job that was given up.
 #[derive(Debug, Clone, PartialEq, FromRow)]
 pub struct DeadJob {

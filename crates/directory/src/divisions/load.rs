@@ -1,4 +1,4 @@
-//! Divisions (行政区划): loading them by year from the shipped list, and their names in memory.
+//! Loading divisions of a year from the shipped list.
 //!
 //! The list holds some 660,000 divisions down to the village. An operator loads the province, prefecture or county
 //! that the platform serves; the levels above come along.
@@ -7,89 +7,17 @@ use std::io::{BufRead, Read};
 
 use flate2::read::GzDecoder;
 use kernel::{Refusal, RegionCode, Result, Tier};
-use sqlx::Row;
 use standards::pinyin::initials;
+use store::DbDoing;
 use store::copy::CopyRows;
-use store::{Db, DbDoing};
 
+use super::plan::above;
 use crate::{Directory, Registry};
 
 /// The shipped list among the embedded assets, written by `web/divisions.mjs`.
 const SHIPPED: &str = "divisions.tsv.gz";
 /// The year of its divisions: those of the National Bureau of Statistics on 30 June 2023.
 pub const SHIPPED_YEAR: i16 = 2023;
-
-/// Names of divisions, compact: 16 bytes and the name each, so that a whole country fits in 25 MB.
-#[derive(Debug, Default)]
-pub(crate) struct RegionNames {
-    /// Code as a number, where its name begins, how long it is. Sorted.
-    index: Vec<(u64, u32, u16)>,
-    text: String,
-}
-
-/// Names at the city level that say nothing of the place.
-const NAMELESS: [&str; 5] = ["市辖区", "县", "省直辖县级行政区划", "自治区直辖县级行政区划", "直辖县级"];
-
-impl RegionNames {
-    pub(crate) async fn read(db: &Db) -> Result<Self> {
-        let rows = sqlx::query(
-            "select distinct on (code collate \"C\") code, name from region order by code collate \"C\", year desc",
-        )
-        .fetch_all(db.pool())
-        .await
-        .db("read divisions")?;
-        let mut names = RegionNames::default();
-        for row in rows {
-            let code: &str = row.try_get(0).db("read divisions")?;
-            let name: &str = row.try_get(1).db("read divisions")?;
-            names.push(code, name);
-        }
-        Ok(names)
-    }
-
-    /// Adds a name; codes come in ascending order.
-    fn push(&mut self, code: &str, name: &str) {
-        if let Ok(code) = code.parse() {
-            self.index.push((code, self.text.len() as u32, name.len() as u16));
-            self.text.push_str(name);
-        }
-    }
-
-    /// The name of a division alone, e.g. `平桥区`.
-    pub(crate) fn own_name(&self, code: &RegionCode) -> Option<&str> {
-        let number: u64 = code.as_str().parse().ok()?;
-        let found = self.index.binary_search_by_key(&number, |(code, _, _)| *code).ok()?;
-        let (_, start, length) = self.index[found];
-        self.text.get(start as usize..start as usize + usize::from(length))
-    }
-
-    /// The name from the city down, e.g. `信阳市平桥区`; the code where it is unknown.
-    pub(crate) fn full_name(&self, code: &RegionCode) -> String {
-        let Some(tier) = code.tier() else { return "全国".to_owned() };
-        let mut name = String::new();
-        for step in [Tier::Province, Tier::City, Tier::County, Tier::Township, Tier::Village] {
-            if step > tier {
-                break;
-            }
-            let Some(own) = self.own_name(&code.at(step)) else {
-                if step == tier {
-                    return code.as_str().to_owned();
-                }
-                continue;
-            };
-            match step {
-                // Below the province, only a place without a city of its own is named after its province.
-                Tier::City if NAMELESS.contains(&own) => {}
-                Tier::City => {
-                    name.clear();
-                    name.push_str(own);
-                }
-                _ => name.push_str(own),
-            }
-        }
-        name
-    }
-}
 
 /// What a load of divisions did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -162,27 +90,28 @@ impl Directory {
                 .execute(&mut **tx)
                 .await
                 .db("rename divisions")?;
-                let added = sqlx::query("insert into region select * from region_new on conflict do nothing")
-                    .execute(&mut **tx)
-                    .await
-                    .db("add divisions")?;
+                let added = sqlx::query(
+                    "insert into region (year, code, name, parent, tier, initials)
+                     select year, code, name, parent, tier, initials from region_new on conflict do nothing",
+                )
+                .execute(&mut **tx)
+                .await
+                .db("add divisions")?;
+                sqlx::query(
+                    "insert into division_year (year, in_force_from, source)
+                     values ($1, make_date($1::int, 1, 1), $2) on conflict do nothing",
+                )
+                .bind(year)
+                .bind("随程序发布的清单")
+                .execute(&mut **tx)
+                .await
+                .db("file an edition of divisions")?;
                 Ok((added.rows_affected(), renamed.rows_affected()))
             })
             .await?;
         self.reload(Registry::Regions).await?;
         self.announce(Registry::Regions).await?;
         Ok(RegionReport { found, added, renamed })
-    }
-}
-
-/// The tier above.
-const fn above(tier: Tier) -> Option<Tier> {
-    match tier {
-        Tier::Province => None,
-        Tier::City => Some(Tier::Province),
-        Tier::County => Some(Tier::City),
-        Tier::Township => Some(Tier::County),
-        Tier::Village => Some(Tier::Township),
     }
 }
 
@@ -221,41 +150,6 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-
-    fn code(text: &str) -> RegionCode {
-        RegionCode::parse(text).unwrap()
-    }
-
-    #[test]
-    fn full_names_begin_with_the_city() {
-        let mut names = RegionNames::default();
-        for (code, name) in [
-            ("110000000000", "北京市"),
-            ("110100000000", "市辖区"),
-            ("110101000000", "东城区"),
-            ("410000000000", "河南省"),
-            ("411500000000", "信阳市"),
-            ("411503000000", "平桥区"),
-            ("411503001000", "五里店街道"),
-            ("411503001001", "某某村委会"),
-            ("419000000000", "省直辖县级行政区划"),
-            ("419001000000", "济源市"),
-        ] {
-            names.push(code, name);
-        }
-        for (of, expected) in [
-            ("41", "河南省"),
-            ("4115", "信阳市"),
-            ("411503", "信阳市平桥区"),
-            ("411503001001", "信阳市平桥区五里店街道某某村委会"),
-            ("110101", "北京市东城区"),
-            ("419001", "河南省济源市"),
-            ("411599", "411599000000"),
-        ] {
-            assert_eq!(names.full_name(&code(of)), expected);
-        }
-        assert_eq!(names.full_name(&RegionCode::NATION), "全国");
-    }
 
     #[test]
     fn a_prefix_selects_what_lies_under_it_and_above_it() {
