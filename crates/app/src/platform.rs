@@ -19,6 +19,7 @@ use store::cluster::Cluster;
 use store::jobs::Jobs;
 use store::keys::{Suite, Vault};
 use store::objects::Objects;
+use store::reseal::Resealer;
 use store::{Db, Migration, role};
 use web::Routes;
 
@@ -67,6 +68,8 @@ pub struct Platform {
     pub jobs: Jobs,
     /// The kept keys.
     pub vault: Vault,
+    /// What encrypts anew.
+    pub resealer: Resealer,
     /// What an operator changes while the program runs.
     pub options: store::Settings,
     clock: Arc<dyn Clock>,
@@ -112,7 +115,11 @@ async fn open_vault(
         None if std::env::var_os(VARIABLE).is_some() => Place::Environment(VARIABLE.to_owned()),
         None => Place::File(settings.data.join("keys").join("master.key")),
     };
-    let may_create = !store::keys::present(db).await?;
+    let wanted = store::keys::master(db).await?;
+    let may_create = wanted.is_none();
+    if let (Place::File(path), Some(wanted)) = (&place, &wanted) {
+        crate::commands::keys::settle_master(path, wanted)?;
+    }
     let provider = place.open(may_create, protect::cipher::AES_256_GCM)?;
     let suite = Suite::of(&options.text("protect.suite"));
     Ok(Vault::open(db, provider.into(), suite, clock.now()).await?)
@@ -253,6 +260,19 @@ impl Platform {
         let divisions =
             Divisions::new(directory.clone(), clock.clone(), vec![person.clone(), identity.by_division()]);
         divisions.register_jobs(&mut jobs);
+        let parts =
+            [store::reseal::fact_parts(&catalog), person::protected(), exchange::protected()].concat();
+        let resealer = Resealer {
+            db: db.clone(),
+            vault: vault.clone(),
+            catalog: catalog.clone(),
+            parts: Arc::new(parts),
+            clock: clock.clone(),
+        };
+        resealer.register(&mut jobs);
+        if resealer.request_if_needed().await? {
+            tracing::warn!("库中有明文或旧密钥加密的数据，后台正在逐步加密；进度见 minkang keys status");
+        }
         Ok(Self {
             db,
             owner,
@@ -266,6 +286,7 @@ impl Platform {
             person,
             jobs,
             vault,
+            resealer,
             options,
             clock,
             cluster: None,

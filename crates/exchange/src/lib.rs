@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use catalog::Catalog;
 use contracts::Institutions;
+use protect::Domain;
+use store::reseal::{Part, PartColumn};
 use store::{Db, Migration};
 use web::Routes;
 
@@ -20,6 +22,19 @@ pub mod quality;
 pub mod read;
 
 pub use intake::Intake;
+
+/// The protected columns of this context.
+pub fn protected() -> Vec<Part> {
+    let part =
+        |table: &str, column| Part { table: table.to_owned(), domain: Domain::Facts, columns: vec![column] };
+    vec![
+        part("batch_issue", PartColumn::text("value", intake::chunk::ISSUE_VALUE)),
+        part(
+            "kept_resource",
+            PartColumn { json: true, ..PartColumn::text("content", intake::bundle::KEPT_CONTENT) },
+        ),
+    ]
+}
 
 /// The context's tables.
 pub const MIGRATIONS: &[Migration] = &[

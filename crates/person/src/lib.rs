@@ -17,6 +17,8 @@ mod seen;
 
 use std::sync::Mutex;
 
+use protect::Domain;
+use store::reseal::{Part, PartColumn};
 use store::{Db, Migration};
 
 /// The migrations of this context.
@@ -34,6 +36,34 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0004_divisions.sql"),
     },
 ];
+
+/// The protected columns of this context.
+pub fn protected() -> Vec<Part> {
+    let found =
+        |name: &str, what: sealed::Protected, column| PartColumn::found(name, what.place, column, what.kind);
+    vec![
+        Part {
+            table: "person".to_owned(),
+            domain: Domain::Identity,
+            columns: vec![
+                found("citizen_id", sealed::CITIZEN, "citizen_blind"),
+                PartColumn::text("phone", sealed::PHONE.place),
+                PartColumn::text("address", sealed::ADDRESS.place),
+            ],
+        },
+        Part {
+            table: "identity_record".to_owned(),
+            domain: Domain::Identity,
+            columns: vec![
+                found("citizen_id", sealed::CITIZEN, "citizen_blind"),
+                found("credential_no", sealed::CREDENTIAL, "credential_blind"),
+                found("card_no", sealed::CARD, "card_blind"),
+                found("phone", sealed::PHONE, "phone_blind"),
+                PartColumn::text("address", sealed::ADDRESS.place),
+            ],
+        },
+    ]
+}
 
 /// The master index: links rows to people and answers questions about people. Share one per process.
 #[derive(Debug)]

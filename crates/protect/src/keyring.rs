@@ -77,6 +77,14 @@ impl Purpose {
             Purpose::Sign => "sign",
         }
     }
+    /// In words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Purpose::Data => "数据密钥",
+            Purpose::Blind => "检索密钥",
+            Purpose::Sign => "签名密钥",
+        }
+    }
     /// The purpose of a name.
     pub fn from_code(code: &str) -> Option<Self> {
         [Purpose::Data, Purpose::Blind, Purpose::Sign].into_iter().find(|p| p.code() == code)

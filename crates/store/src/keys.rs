@@ -95,10 +95,13 @@ fn context(purpose: Purpose, name: &str, version: i32) -> String {
     format!("{} {name} {version}", purpose.code())
 }
 
-/// Whether keys are kept in this database: then the master key must be there and none may be made.
-pub async fn present(db: &Db) -> Result<bool> {
-    sqlx::query_scalar("select exists (select from protect_key)")
-        .fetch_one(db.pool())
+/// Which master key wraps the kept keys; `None` while there are none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn master(db: &Db) -> Result<Option<String>> {
+    sqlx::query_scalar("select master from protect_key order by id desc limit 1")
+        .fetch_optional(db.pool())
         .await
         .db("look for kept keys")
 }

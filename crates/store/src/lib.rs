@@ -14,6 +14,7 @@ pub mod keys;
 pub mod migrate;
 pub mod objects;
 pub mod outbox;
+pub mod reseal;
 pub mod role;
 pub mod settings;
 

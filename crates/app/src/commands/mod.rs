@@ -7,6 +7,7 @@ pub mod client;
 pub mod codes;
 pub mod demo;
 pub mod import;
+pub mod keys;
 pub mod registry;
 pub mod serve;
 
@@ -50,6 +51,9 @@ enum Command {
     /// 账号
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// 数据密钥与主密钥
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// 机构与行政区划
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
@@ -94,6 +98,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Codes(command) => codes::run(&common, command).await,
         Command::Client(command) => client::run(&common, command).await,
         Command::Account(command) => account::run(&common, command).await,
+        Command::Keys(command) => keys::run(&common, command).await,
         Command::Registry(command) => registry::run(&common, command).await,
         Command::Audit(command) => audit::run(&common, command).await,
     }

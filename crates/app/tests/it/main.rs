@@ -11,4 +11,5 @@ mod crash;
 mod desk;
 mod outage;
 mod permissions;
+mod protect;
 mod uploads;

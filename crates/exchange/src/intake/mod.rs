@@ -10,7 +10,7 @@
 //! crash the batch goes on where the last committed chunk ended. Sending the same rows again changes nothing.
 
 mod accept;
-mod bundle;
+pub(crate) mod bundle;
 pub mod chunk;
 mod process;
 mod resources;

@@ -7,3 +7,4 @@ mod database;
 mod jobs;
 mod keys;
 mod objects;
+mod reseal;

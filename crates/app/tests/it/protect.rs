@@ -1,0 +1,199 @@
+//! Nothing that identifies a person can be read out of the database, whatever door it came by; what an earlier version
+//! wrote plain is read, linked and found meanwhile, and encrypted in the background.
+
+use axum::body::Body;
+use axum::http::Request;
+use protect::Domain;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Row};
+use store::keys::SETTLE;
+use testkit::settle;
+
+use crate::city::{City, city, counts};
+use crate::rows::{VISIT_HEADINGS, citizen_of, name};
+
+const HEADINGS: &str = "patient_no,patient_name,sex,birth_date,credential_kind,credential_no,card_no,phone,address,region,\
+    contact_name,contact_phone,household_address,employer,registered_at";
+
+fn phone(n: u32) -> String {
+    format!("1390761{n:04}")
+}
+fn address(n: u32) -> String {
+    format!("平桥区明港镇柳河路{n}号院")
+}
+
+/// One patient as a line, with everything that must not be found in the database.
+fn patient(n: u32, address: &str) -> String {
+    let id = citizen_of(n);
+    format!(
+        "P{n:05},{},{},{}-{}-{},01,{id},HC7788{n:05},{},{address},411503102,{},1380376{n:04},信阳市老城{n}巷,信阳茶厂{n}车间,\
+         2025-05-10 08:30:00",
+        name(n),
+        if n % 2 == 1 { 1 } else { 2 },
+        &id[6..10],
+        &id[10..12],
+        &id[12..14],
+        phone(n),
+        name(n + 900),
+    )
+}
+
+/// Everything in every table, as text, with the table it stands in.
+async fn dump(city: &City) -> Vec<(String, String)> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select c.oid::regclass::text from pg_class c
+         where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' order by 1",
+    )
+    .fetch_all(city.platform.owner.pool())
+    .await
+    .unwrap();
+    assert!(tables.len() > 30, "{tables:?}");
+    let mut all = Vec::new();
+    for table in tables {
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("select t::text from {table} t")))
+            .fetch_all(city.platform.owner.pool())
+            .await
+            .unwrap();
+        all.extend(rows.into_iter().map(|row| (table.clone(), row)));
+    }
+    all
+}
+
+async fn assert_hidden(city: &City, secrets: &[String]) {
+    let dump = dump(city).await;
+    assert!(dump.iter().any(|(_, row)| row.contains("P00001")), "local numbers are plain: the dump is one");
+    for (table, row) in &dump {
+        for secret in secrets {
+            assert!(!row.contains(secret.as_str()), "{secret} stands in {table}: {row}");
+        }
+    }
+}
+
+fn secrets(range: std::ops::Range<u32>) -> Vec<String> {
+    let mut all = Vec::new();
+    for n in range {
+        all.extend([citizen_of(n), phone(n), address(n), format!("HC7788{n:05}")]);
+        all.extend([format!("1380376{n:04}"), format!("信阳市老城{n}巷"), format!("信阳茶厂{n}车间")]);
+    }
+    all
+}
+
+#[tokio::test]
+async fn the_database_gives_nobody_away() {
+    let city = city().await;
+    let mut his = city.program(0).await;
+    let rows: Vec<String> = (0..30).map(|n| patient(n, &address(n))).collect();
+    let receipt = his.upload("patient", "", format!("{HEADINGS}\n{}\n", rows.join("\n"))).await.good();
+    assert_eq!(counts(&receipt), [30, 30, 0, 0, 0, 0], "{receipt}");
+    // Corrections go to history; broken numbers become issues that quote them; a telephone in the wrong column, too.
+    let mut moved: Vec<String> = (0..9).map(|n| patient(n, &format!("平桥区五里镇新村{n}组"))).collect();
+    moved.push(patient(40, &address(40)).replace(&citizen_of(40), "411503196001010000"));
+    moved.push(patient(41, &address(41)).replace(&phone(41), "13907610041转8"));
+    moved.push(patient(42, &address(42)).replace("2025-05-10 08:30:00", "13907610042"));
+    let receipt = his.upload("patient", "", format!("{HEADINGS}\n{}\n", moved.join("\n"))).await.good();
+    assert!(receipt["issues"].as_i64().unwrap() >= 3, "{receipt}");
+    let visits: Vec<String> =
+        (0..5).map(|n| format!("{},{}", crate::rows::visit(n, n, 80), phone(n))).collect();
+    let visits = format!("{VISIT_HEADINGS},phone\n{}\n", visits.join("\n"));
+    his.upload("outpatient_visit", "", visits).await.good();
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+        {"resource": {"resourceType": "Patient", "id": "f1", "name": [{"text": "郑某"}], "gender": "male",
+            "birthDate": "1960-01-01", "telecom": [{"system": "phone", "value": "13607610001"}],
+            "identifier": [{"system": "urn:local", "value": "F00001"}], "address": [{"text": "浉河区茶都路77号"}]},
+         "request": {"method": "PUT", "url": "Patient/f1"}},
+        {"resource": {"resourceType": "RelatedPerson", "id": "r1", "patient": {"reference": "Patient/f1"},
+            "telecom": [{"system": "phone", "value": "13607610002"}]},
+         "request": {"method": "PUT", "url": "RelatedPerson/r1"}}]});
+    let request = Request::post("/fhir").header("content-type", "application/fhir+json");
+    let answer = his.send(request, Body::from(bundle.to_string())).await;
+    assert!(answer.status.is_success(), "{}", answer.text());
+    assert_eq!(city.count("select count(*) from kept_resource").await, 1);
+
+    let mut doctor = city.staff("doctor").await;
+    let found = doctor.get(&format!("/api/v1/persons?q={}", phone(3))).await;
+    assert!(found.text().contains(&name(3)), "{}", found.text());
+    settle(&city.platform.jobs).await;
+
+    let mut hidden = secrets(0..30);
+    hidden.extend((0..9).map(|n| format!("平桥区五里镇新村{n}组")));
+    hidden.extend(["411503196001010000", "13907610041转8", "13907610042", "13607610001", "13607610002"].map(String::from));
+    hidden.push("浉河区茶都路77号".to_owned());
+    assert_hidden(&city, &hidden).await;
+
+    // Those who may see it still do: the sender its issues and its own rows.
+    let batch = receipt["batch"].as_i64().unwrap();
+    let issues = his.get(&format!("/api/v1/batches/{batch}/issues.csv")).await.text();
+    assert!(issues.contains("411503196001010000") && issues.contains("13907610042"), "{issues}");
+}
+
+/// What an earlier version left: every value plain, no blind index, nothing swept.
+async fn as_before(city: &City) {
+    let opener = city.db.keyring().opener();
+    for part in city.platform.resealer.parts.iter().filter(|p| p.table != "fact_history") {
+        for column in part.columns.iter().filter(|c| !c.json) {
+            let sql = format!("select ctid::text, {0} from {1} where {0} <> ''", column.name, part.table);
+            for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(city.db.pool()).await.unwrap() {
+                let plain = opener.text(&column.place, row.get(1)).unwrap().into_owned();
+                let sql = format!("update {} set {} = $2 where ctid = $1::text::tid", part.table, column.name);
+                let place: String = row.get(0);
+                sqlx::query(AssertSqlSafe(sql)).bind(place).bind(plain).execute(city.db.pool()).await.unwrap();
+            }
+            if let Some((blind, _)) = column.blind {
+                let sql = format!("update {} set {blind} = null", part.table);
+                sqlx::query(AssertSqlSafe(sql)).execute(city.db.pool()).await.unwrap();
+            }
+        }
+    }
+    sqlx::query("delete from protect_sweep").execute(city.db.pool()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_version_goes_on_and_is_encrypted() {
+    let city = city().await;
+    let mut his = city.program(0).await;
+    let rows: Vec<String> = (0..30).map(|n| patient(n, &address(n))).collect();
+    let csv = format!("{HEADINGS}\n{}\n", rows.join("\n"));
+    his.upload("patient", "", csv.clone()).await.good();
+    as_before(&city).await;
+    assert!(dump(&city).await.iter().any(|(_, row)| row.contains(&phone(3))));
+
+    // Meanwhile: found by number, linked to who is there, the same again is the same.
+    let mut doctor = city.staff("doctor").await;
+    let mut other = city.program(1).await;
+    for wanted in [phone(3), citizen_of(3), "HC778800003".to_owned()] {
+        let found = doctor.get(&format!("/api/v1/persons?q={wanted}")).await;
+        assert!(found.text().contains(&name(3)), "{wanted}: {}", found.text());
+    }
+    assert_eq!(counts(&his.upload("patient", "", csv.clone()).await.good()), [30, 0, 30, 0, 0, 0]);
+    other.upload("patient", "", csv.clone()).await.good();
+    assert_eq!(city.count("select count(*) from person").await, 30, "the second institution's are the same people");
+
+    assert!(city.platform.resealer.request_if_needed().await.unwrap());
+    city.clock.advance(SETTLE);
+    settle(&city.platform.jobs).await;
+    assert_hidden(&city, &secrets(0..30)).await;
+    for wanted in [phone(3), citizen_of(3), "HC7788-00003".to_owned()] {
+        let found = doctor.get(&format!("/api/v1/persons?q={wanted}")).await;
+        assert!(found.text().contains(&name(3)), "{wanted}: {}", found.text());
+    }
+    other.upload("patient", "", csv.clone()).await.good();
+    assert_eq!(city.count("select count(*) from person").await, 30);
+    let plain = "select count(*) from identity_record where phone_blind is null or citizen_blind is null";
+    assert_eq!(city.count(plain).await, 0);
+
+    // Another key takes over while uploads go on.
+    let vault = &city.platform.vault;
+    let old = vault.keyring().active(Domain::Facts).unwrap();
+    for domain in [Domain::Identity, Domain::Facts] {
+        vault.rotate(domain, kernel::Clock::now(&*city.clock)).await.unwrap();
+    }
+    his.upload("patient", "", csv.replace("柳河路", "柳河北路")).await.good();
+    city.platform.resealer.request().await.unwrap();
+    city.clock.advance(SETTLE);
+    settle(&city.platform.jobs).await;
+    let dump = dump(&city).await;
+    let left: Vec<_> = dump.iter().filter(|(_, row)| row.contains(&format!("~{old}."))).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let found = doctor.get(&format!("/api/v1/persons?q={}", phone(3))).await;
+    assert!(found.text().contains(&name(3)), "{}", found.text());
+}
