@@ -116,7 +116,10 @@ async fn the_database_gives_nobody_away() {
 
     let mut hidden = secrets(0..30);
     hidden.extend((0..9).map(|n| format!("平桥区五里镇新村{n}组")));
-    hidden.extend(["411503196001010000", "13907610041转8", "13907610042", "13607610001", "13607610002"].map(String::from));
+    hidden.extend(
+        ["411503196001010000", "13907610041转8", "13907610042", "13607610001", "13607610002"]
+            .map(String::from),
+    );
     hidden.push("浉河区茶都路77号".to_owned());
     assert_hidden(&city, &hidden).await;
 
@@ -134,9 +137,15 @@ async fn as_before(city: &City) {
             let sql = format!("select ctid::text, {0} from {1} where {0} <> ''", column.name, part.table);
             for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(city.db.pool()).await.unwrap() {
                 let plain = opener.text(&column.place, row.get(1)).unwrap().into_owned();
-                let sql = format!("update {} set {} = $2 where ctid = $1::text::tid", part.table, column.name);
+                let sql =
+                    format!("update {} set {} = $2 where ctid = $1::text::tid", part.table, column.name);
                 let place: String = row.get(0);
-                sqlx::query(AssertSqlSafe(sql)).bind(place).bind(plain).execute(city.db.pool()).await.unwrap();
+                sqlx::query(AssertSqlSafe(sql))
+                    .bind(place)
+                    .bind(plain)
+                    .execute(city.db.pool())
+                    .await
+                    .unwrap();
             }
             if let Some((blind, _)) = column.blind {
                 let sql = format!("update {} set {blind} = null", part.table);
@@ -166,7 +175,11 @@ async fn a_database_of_an_earlier_version_goes_on_and_is_encrypted() {
     }
     assert_eq!(counts(&his.upload("patient", "", csv.clone()).await.good()), [30, 0, 30, 0, 0, 0]);
     other.upload("patient", "", csv.clone()).await.good();
-    assert_eq!(city.count("select count(*) from person").await, 30, "the second institution's are the same people");
+    assert_eq!(
+        city.count("select count(*) from person").await,
+        30,
+        "the second institution's are the same people"
+    );
 
     assert!(city.platform.resealer.request_if_needed().await.unwrap());
     city.clock.advance(SETTLE);
