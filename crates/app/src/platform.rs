@@ -233,6 +233,8 @@ impl Platform {
             terminology: directory.clone(),
             persons: person.clone(),
             care: person.clone(),
+            options: options.clone(),
+            notices: Some(Arc::new(identity::notice::Sender)),
         });
         let objects = Objects::folder(&settings.data.join("objects")).await?;
         let exchange = Exchange::new(Intake::new(Parts {
@@ -248,7 +250,7 @@ impl Platform {
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
             .with_options(options.clone())
             .with_people(person.clone())
-            .with_panels(vec![exchange::quality::panel(&exchange)])
+            .with_panels(vec![exchange::quality::panel(&exchange), record.panel()])
             .with_settings(identity::Settings {
                 tls: settings.base_url.starts_with("https://"),
                 base_url: settings.base_url.clone(),

@@ -13,6 +13,7 @@ pub mod headings;
 pub mod load;
 pub mod model;
 pub mod parse;
+pub mod probe;
 pub mod problem;
 pub mod protection;
 pub mod role;
@@ -29,7 +30,7 @@ pub use headings::{HeadingError, HeadingNames, Mapping, map_headings};
 pub use model::*;
 pub use problem::Problem;
 pub use protection::{
-    CodeSpan, FieldMask, FileClass, MaskLevel, MaskSight, Masks, Protection, ProtectionLevel,
+    CodeSpan, FieldMask, FileClass, MaskLevel, MaskSight, Masks, Protection, ProtectionLevel, Recognise,
     SensitiveCategory,
 };
 pub use role::{Role, RoleGrant, RoleSpan};

@@ -25,7 +25,7 @@ pub struct Catalog {
     /// What an operator may set, of every part.
     pub settings: Vec<Setting>,
     /// Sensitive categories, levels of protection, classes of files.
-    pub protection: Protection,
+    pub protection: Arc<Protection>,
     /// What is masked on screens, and for whom.
     pub masks: Masks,
 }
@@ -84,6 +84,8 @@ pub struct Dataset {
     pub record: Option<RecordView>,
     /// What monitoring expects.
     pub expect: Expectation,
+    /// Tells the sensitivity category of a row.
+    pub probe: crate::probe::Probe,
 }
 
 impl Dataset {

@@ -10,6 +10,27 @@ pub struct Protection {
     pub categories: Vec<SensitiveCategory>,
     /// Classes of files.
     pub file_classes: Vec<FileClass>,
+    /// By which fields content is recognised.
+    pub recognise: Recognise,
+}
+
+/// By which fields of the data sets sensitive content is recognised: codes by their tables, texts by the names of fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recognise {
+    /// Code tables of diagnoses.
+    pub diagnosis_tables: Vec<String>,
+    /// Code tables of operations.
+    pub operation_tables: Vec<String>,
+    /// Fields that name a diagnosis.
+    pub diagnosis_names: Vec<String>,
+    /// Fields that name a drug.
+    pub drug_names: Vec<String>,
+    /// Fields with the code or name of a laboratory or other item.
+    pub items: Vec<String>,
+    /// Fields that name a department.
+    pub departments: Vec<String>,
+    /// Fields with the title of a document.
+    pub titles: Vec<String>,
 }
 
 /// A level of protection and what it asks of whoever looks.

@@ -222,6 +222,24 @@ pub trait PersonCards: Send + Sync + 'static {
     where
         'c: 'a;
 
+    /// The cards of these people, in no order, in one query.
+    fn cards<'a, 'c>(
+        &'a self,
+        tx: &'a mut Gated<'c>,
+        persons: &'a [i64],
+    ) -> BoxFuture<'a, Result<Vec<PersonCard>>>
+    where
+        'c: 'a;
+
+    /// The cards of the people to whom these identity records belong now, each once, in one query.
+    fn cards_of<'a, 'c>(
+        &'a self,
+        tx: &'a mut Gated<'c>,
+        identities: &'a [i64],
+    ) -> BoxFuture<'a, Result<Vec<PersonCard>>>
+    where
+        'c: 'a;
+
     /// People within a reach by a text as the search box takes it: a number, or a name with a date of birth after
     /// it. Empty when the text is too vague to be searched for.
     fn find<'a, 'c>(

@@ -345,7 +345,8 @@ pub struct Reach {
     need: Need,
     spans: Vec<Span>,
     purpose: Purpose,
-    glass_broken: bool,
+    anywhere: Vec<String>,
+    at_home: Vec<String>,
 }
 
 /// The spans of a reach in the shape that SQL wants: division prefixes and institution numbers.
@@ -421,7 +422,7 @@ impl Caller {
                 ),
             ));
         }
-        Ok(Reach { caller: self.clone(), need, spans, purpose, glass_broken: false })
+        Ok(Reach { caller: self.clone(), need, spans, purpose, anywhere: Vec::new(), at_home: Vec::new() })
     }
 
     /// The operator at the machine's own console, and the program's background work: reaches everything, is
@@ -451,20 +452,24 @@ impl Reach {
     pub fn need(&self) -> Need {
         self.need
     }
-    /// The same reach after the glass was broken (紧急调阅): protected content of the person in question is open as
-    /// well. Only the door of the record says so, after the act has been recorded.
+    /// The same reach with protected content opened: categories to be shown whoever recorded them, and categories to be
+    /// shown where the caller's own institution recorded them. Only the door of the record decides that.
     #[must_use]
-    pub fn with_broken_glass(mut self) -> Self {
-        self.glass_broken = true;
+    pub fn opening(mut self, anywhere: Vec<String>, at_home: Vec<String>) -> Self {
+        self.anywhere = anywhere;
+        self.at_home = at_home;
         self
     }
-    /// Whether content of a sensitivity category (empty: none) that `from` recorded may be shown: an ordinary one; one
-    /// that the caller's roles open; what the caller's own institution recorded; everything behind broken glass.
+    /// Whether content of a sensitivity category (empty: none) that `from` recorded may be shown.
     pub fn sees(&self, category: &str, from: InstitutionId) -> bool {
+        let among = |open: &[String]| open.iter().any(|code| code == category);
         category.is_empty()
-            || self.glass_broken
-            || self.caller.institution == Some(from)
-            || self.caller.categories.iter().any(|open| open == category)
+            || among(&self.anywhere)
+            || (self.caller.institution == Some(from) && among(&self.at_home))
+    }
+    /// Categories shown whoever recorded them, and those shown where the caller's own institution did.
+    pub fn opened(&self) -> (&[String], &[String]) {
+        (&self.anywhere, &self.at_home)
     }
     /// Why.
     pub fn purpose(&self) -> &Purpose {

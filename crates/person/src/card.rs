@@ -22,6 +22,27 @@ const CARD: &str = "
     ) i
     where p.id = $1 and i.ids is not null";
 
+const CARDS: &str = "
+    select p.id, p.name, p.sex, p.birth_date, p.citizen_id, p.phone, p.address, p.region, p.blood_abo, p.blood_rh,
+           p.died_on, i.ids, i.institutions, i.local_nos
+    from person p cross join lateral (
+        select array_agg(id order by id) as ids, array_agg(institution_id order by id) as institutions,
+               array_agg(local_no order by id) as local_nos
+        from identity_record where person_id = p.id
+    ) i
+    where (p.id = any($1) or p.id in (select person_id from identity_record where id = any($2))) and i.ids is not null";
+
+/// The cards of these people, and of the people to whom these identity records belong now.
+async fn cards(tx: &mut Gated<'_>, persons: &[i64], identities: &[i64]) -> Result<Vec<PersonCard>> {
+    let rows = sqlx::query(CARDS)
+        .bind(persons)
+        .bind(identities)
+        .fetch_all(&mut ***tx)
+        .await
+        .db("read persons")?;
+    rows.iter().map(card).collect::<Result<_, _>>().db("read persons")
+}
+
 /// The best known demographics of a person and the identity records linked to it, in one query.
 pub async fn demographics(tx: &mut Gated<'_>, person_id: i64) -> Result<Option<PersonCard>> {
     let row = sqlx::query(CARD).bind(person_id).fetch_optional(&mut ***tx).await.db("read a person")?;
@@ -85,6 +106,28 @@ impl PersonCards for MasterIndex {
         'c: 'a,
     {
         Box::pin(demographics(tx, person_id))
+    }
+
+    fn cards<'a, 'c>(
+        &'a self,
+        tx: &'a mut Gated<'c>,
+        persons: &'a [i64],
+    ) -> BoxFuture<'a, Result<Vec<PersonCard>>>
+    where
+        'c: 'a,
+    {
+        Box::pin(cards(tx, persons, &[]))
+    }
+
+    fn cards_of<'a, 'c>(
+        &'a self,
+        tx: &'a mut Gated<'c>,
+        identities: &'a [i64],
+    ) -> BoxFuture<'a, Result<Vec<PersonCard>>>
+    where
+        'c: 'a,
+    {
+        Box::pin(cards(tx, &[], identities))
     }
 
     fn find<'a, 'c>(

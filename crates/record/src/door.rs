@@ -2,18 +2,16 @@
 //! written to the audit trail in the same transaction.
 
 use chrono::{DateTime, Duration, Utc};
-use contracts::{Institutions, PersonCard};
-use kernel::{Act, Caller, Line, Need, Purpose, Reach, Refusal, RegionCode, Result};
+use contracts::PersonCard;
+use kernel::{Act, Caller, Factor, Line, Need, Purpose, Reach, Refusal, Result};
 use store::{AuditEntry, DbDoing, Gated, Tx};
 use web::{Allowed, Reply};
 
 use crate::Ports;
+use crate::guard::rules::{Barrier, Door, Standing, door, in_care, within};
 
 /// What every page of the record needs.
 pub const NEED: Need = Need::new(Line::Medical, Act::Read);
-
-/// How long a chosen purpose holds.
-pub const HOLDS: Duration = Duration::hours(2);
 
 /// Purposes that somebody who does not care for the person may choose: code and name.
 pub const PURPOSES: [(&str, &str); 5] = [
@@ -29,59 +27,13 @@ pub fn purpose_name(code: &str) -> &'static str {
     PURPOSES.iter().find(|(c, _)| *c == code).map_or("诊疗", |(_, name)| name)
 }
 
-/// How a person stands to a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// Looks like not found.
-    Hidden,
-    /// The caller must first say why.
-    Closed,
-    /// In the care of the caller's own institution, or a purpose was given.
-    Open,
-}
-
-/// Whether the caller's own institution has registered the person or recorded anything about them. Facts hang on the
-/// institution's identity record, so one look at those is enough.
-pub fn in_care(caller: &Caller, card: &PersonCard) -> bool {
-    caller.institution.is_some_and(|own| card.identities.iter().any(|i| i.institution == own))
-}
-
-/// The decision. `related`: a care relation or an exception brings the caller to this very person. `purposeful`: a
-/// purpose that still holds was given for this person.
-pub fn door(
-    reach: &Reach,
-    card: &PersonCard,
-    institutions: &dyn Institutions,
-    related: bool,
-    purposeful: bool,
-) -> Door {
-    // Being registered at one's own institution counts for whoever reaches that institution, not for whoever reaches
-    // only their own patients there.
-    let own = reach.caller().institution.and_then(|own| institutions.by_id(own));
-    let care = related
-        || (in_care(reach.caller(), card) && own.is_some_and(|own| reach.covers(own.id, &own.region)));
-    let known = card.region != RegionCode::NATION;
-    let within = if known {
-        reach.covers_region(&card.region)
-    } else {
-        card.identities.iter().any(|identity| {
-            institutions.by_id(identity.institution).is_some_and(|i| reach.covers(i.id, &i.region))
-        })
-    };
-    match (care, within, purposeful) {
-        (true, _, _) | (false, true, true) => Door::Open,
-        (false, true, false) => Door::Closed,
-        (false, false, _) => Door::Hidden,
-    }
-}
-
 /// What came of an attempt to open a record.
 #[derive(Debug)]
 pub enum Opened<T> {
     /// It is open; this was read.
     Shown(T),
-    /// The caller must first say why; all that may be shown is who it is, masked.
-    Ask(Box<PersonCard>),
+    /// Something must be said or done first; all that may be shown is who it is, masked.
+    Barred(Box<PersonCard>, Barrier),
 }
 
 /// What is looked at, for the audit trail.
@@ -101,6 +53,13 @@ pub fn nobody() -> Refusal {
     )
 }
 
+/// What a viewer said before about a person.
+#[derive(Debug, Default)]
+struct Kept {
+    purpose: Option<Purpose>,
+    glass: Option<Purpose>,
+}
+
 impl Ports {
     /// Opens a person's record for a caller and reads with `work`; the audit entry is written in the same
     /// transaction. `given`: a purpose stated in the request itself, as programs do.
@@ -113,12 +72,13 @@ impl Ports {
         work: impl AsyncFnOnce(&mut Gated<'_>, &PersonCard) -> Result<T>,
     ) -> Reply<Opened<T>> {
         let now = self.clock.now();
-        let stored = match given {
-            Some(given) => Some(given),
-            None => self.purpose(&viewer(allowed.caller()), person, now).await?,
-        };
-        let purposeful = stored.is_some();
-        let reach = allowed.reach(stored.unwrap_or_else(|| Purpose::of("care")))?;
+        let kept = self.kept(&viewer(allowed.caller()), person, now).await?;
+        // Broken glass is why, whatever else was said before.
+        let purpose = kept.glass.clone().or(given).or(kept.purpose);
+        let purposeful = purpose.is_some();
+        let broken = kept.glass.is_some();
+        let reach =
+            self.opening(allowed.reach(purpose.unwrap_or_else(|| Purpose::of("care")))?, purposeful, broken);
         let opened = self
             .db
             .personal(&reach, now, async |tx, reach| {
@@ -132,32 +92,91 @@ impl Ports {
                     detail: look.detail,
                     ..AuditEntry::default()
                 };
-                let related = self.care.reaches(tx, person, self.clock.today()).await?;
-                match door(reach, &card, &*self.institutions, related, purposeful) {
+                match door(self.standing(tx, reach, &card, (purposeful, broken), now).await?) {
                     Door::Hidden => Err(nobody().into()),
-                    Door::Closed => {
-                        entry.outcome = "purpose_needed";
-                        Ok((Opened::Ask(Box::new(card)), entry))
+                    Door::Barred(barrier) => {
+                        entry.outcome = match barrier {
+                            Barrier::Purpose => "purpose_needed",
+                            Barrier::Restricted => "restricted",
+                        };
+                        Ok((Opened::Barred(Box::new(card), barrier), entry))
                     }
-                    Door::Open => Ok((Opened::Shown(work(tx, &card).await?), entry)),
+                    Door::Open | Door::Broken => Ok((Opened::Shown(work(tx, &card).await?), entry)),
                 }
             })
             .await?;
         Ok(opened)
     }
 
-    /// The purpose that this viewer gave for this person, while it holds.
-    async fn purpose(&self, viewer: &str, person: i64, now: DateTime<Utc>) -> Result<Option<Purpose>> {
-        let found: Option<(String, String)> = sqlx::query_as(
-            "select code, note from record_purpose where viewer = $1 and person_id = $2 and expires_at > $3",
+    /// The reach with the protected content that this viewer may see now: what the roles open, as far as the levels'
+    /// conditions are met; behind broken glass, all that an emergency opens.
+    fn opening(&self, reach: Reach, purposeful: bool, broken: bool) -> Reach {
+        let caller = reach.caller();
+        let (mut anywhere, mut at_home) = (Vec::new(), Vec::new());
+        for category in &self.catalog.protection.categories {
+            let Some(level) = self.catalog.protection.level(category.level) else { continue };
+            let proved = !level.needs_second_factor || caller.assurance.factor >= Factor::Second;
+            let said = !level.needs_purpose || purposeful;
+            let role = !level.needs_category || caller.categories.contains(&category.code);
+            if (role && proved && said) || (broken && level.break_glass) {
+                anywhere.push(category.code.clone());
+            } else if said && !level.needs_second_factor {
+                // Of a lesser level, one's own institution may read again what it wrote.
+                at_home.push(category.code.clone());
+            }
+        }
+        reach.opening(anywhere, at_home)
+    }
+
+    /// How a viewer stands to a person.
+    pub(crate) async fn standing(
+        &self,
+        tx: &mut Gated<'_>,
+        reach: &Reach,
+        card: &PersonCard,
+        (purposeful, glass): (bool, bool),
+        now: DateTime<Utc>,
+    ) -> Result<Standing> {
+        let identities: Vec<i64> = card.identities.iter().map(|i| i.identity_id).collect();
+        let (closed_to_others, closed_to_all) =
+            crate::guard::store::restrictions(tx, &identities, now).await?;
+        let place = self.place_of(tx, reach, card).await?;
+        Ok(Standing { purposeful, glass, closed_to_others, closed_to_all, ..place })
+    }
+
+    /// Whether a person is in the viewer's care or within the reach; the rest of the standing is left open.
+    pub(crate) async fn place_of(
+        &self,
+        tx: &mut Gated<'_>,
+        reach: &Reach,
+        card: &PersonCard,
+    ) -> Result<Standing> {
+        let within = within(reach, card, &*self.institutions);
+        let care = in_care(reach, card, &*self.institutions)
+            || self.care.reaches(tx, card.person_id, self.clock.today()).await?;
+        Ok(Standing { care, within, ..Standing::default() })
+    }
+
+    /// What this viewer said before about this person, while it holds: a purpose, broken glass.
+    async fn kept(&self, viewer: &str, person: i64, now: DateTime<Utc>) -> Result<Kept> {
+        let rows: Vec<(bool, String, String)> = sqlx::query_as(
+            "select false, code, note from record_purpose where viewer = $1 and person_id = $2 and expires_at > $3
+             union all
+             select true, 'emergency', reason from record_glass
+             where viewer = $1 and person_id = $2 and expires_at > $3",
         )
         .bind(viewer)
         .bind(person)
         .bind(now)
-        .fetch_optional(self.db.pool())
+        .fetch_all(self.db.pool())
         .await
-        .db("look for the purpose of a viewer")?;
-        Ok(found.map(|(code, note)| Purpose { code, note }))
+        .db("look for what a viewer said before")?;
+        let mut kept = Kept::default();
+        for (glass, code, note) in rows {
+            let purpose = Some(Purpose { code, note });
+            if glass { kept.glass = purpose } else { kept.purpose = purpose }
+        }
+        Ok(kept)
     }
 
     /// Keeps the purpose that a viewer gave; the person must be in reach.
@@ -167,11 +186,11 @@ impl Ports {
         self.db
             .personal(&reach, now, async |tx, reach| {
                 let card = self.persons.card(tx, person).await?.ok_or_else(nobody)?;
-                let related = self.care.reaches(tx, person, self.clock.today()).await?;
-                if door(reach, &card, &*self.institutions, related, true) == Door::Hidden {
+                if door(self.standing(tx, reach, &card, (true, false), now).await?) == Door::Hidden {
                     return Err(nobody().into());
                 }
-                keep(tx, &viewer(reach.caller()), person, reach.purpose(), now).await?;
+                let until = now + Duration::hours(self.options.whole("record.purpose_hours"));
+                keep(tx, &viewer(reach.caller()), person, reach.purpose(), until, now).await?;
                 let entry = AuditEntry {
                     act: "record.purpose",
                     object_kind: "person",
@@ -188,7 +207,7 @@ impl Ports {
 }
 
 /// Who is looking: the account, or the member of staff at an institution's workstation.
-fn viewer(caller: &Caller) -> String {
+pub(crate) fn viewer(caller: &Caller) -> String {
     match caller.account {
         Some(account) => format!("account:{}", account.get()),
         None => {
@@ -203,6 +222,7 @@ async fn keep(
     viewer: &str,
     person: i64,
     purpose: &Purpose,
+    until: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query("delete from record_purpose where viewer = $1 and expires_at <= $2")
@@ -220,7 +240,7 @@ async fn keep(
     .bind(person)
     .bind(&purpose.code)
     .bind(&purpose.note)
-    .bind(now + HOLDS)
+    .bind(until)
     .execute(&mut **tx)
     .await
     .db("keep the purpose of a viewer")?;

@@ -1,5 +1,7 @@
 //! Reading the index of the record. One index look-up per identity record, newest first, however long the life.
 
+use std::collections::BTreeMap;
+
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use kernel::Result;
 use kernel::access::InstitutionId;
@@ -30,6 +32,8 @@ pub struct Entry {
     pub title: String,
     /// Second line.
     pub detail: String,
+    /// Sensitivity category; empty for ordinary content.
+    pub category: String,
 }
 
 impl Entry {
@@ -113,6 +117,7 @@ fn read(row: &PgRow) -> Result<Entry, sqlx::Error> {
         disease: row.try_get(7)?,
         title: row.try_get(8)?,
         detail: row.try_get(9)?,
+        category: row.try_get(10)?,
     })
 }
 
@@ -120,12 +125,31 @@ fn read_all(rows: &[PgRow]) -> Result<Vec<Entry>> {
     rows.iter().map(read).collect::<Result<_, _>>().db("read the record")
 }
 
+/// The newest entries of a record and how many protected ones are among them that the reach does not see.
+#[derive(Debug, Clone, Default)]
+pub struct Newest {
+    /// Those that may be shown.
+    pub entries: Vec<Entry>,
+    /// How many may not, by sensitivity category.
+    pub hidden: BTreeMap<String, usize>,
+    /// Whether these are all that the record has.
+    pub whole: bool,
+}
+
+// What the reach opens, as parameters: categories shown anywhere, the own institution, categories shown of it.
+fn opened(tx: &Gated<'_>) -> (Vec<String>, Option<i32>, Vec<String>) {
+    let (anywhere, at_home) = tx.reach().opened();
+    let own = tx.reach().caller().institution.map(|i| i.get() as i32);
+    (anywhere.to_vec(), own, at_home.to_vec())
+}
+
 /// The newest entries of these identity records, events and points of the summary, newest first.
-pub async fn latest(tx: &mut Gated<'_>, identities: &[i64], limit: i64) -> Result<Vec<Entry>> {
+pub async fn latest(tx: &mut Gated<'_>, identities: &[i64], limit: i64) -> Result<Newest> {
     let rows = sqlx::query(
         "select e.* from unnest($1::bigint[]) as whose (identity)
          cross join lateral (
-            select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail
+            select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail,
+                category
             from record_entry where identity_id = whose.identity order by occurred_at desc limit $2
          ) e order by e.occurred_at desc, e.fact_id desc limit $2",
     )
@@ -134,20 +158,33 @@ pub async fn latest(tx: &mut Gated<'_>, identities: &[i64], limit: i64) -> Resul
     .fetch_all(&mut ***tx)
     .await
     .db("read the record")?;
-    read_all(&rows)
+    let mut found = Newest { whole: (rows.len() as i64) < limit, ..Newest::default() };
+    for entry in read_all(&rows)? {
+        if tx.reach().sees(&entry.category, entry.institution) {
+            found.entries.push(entry);
+        } else {
+            *found.hidden.entry(entry.category).or_default() += 1;
+        }
+    }
+    Ok(found)
 }
 
 /// Points of the summary from data sets, each title once with its newest entry: what a very long life keeps beyond
 /// the newest entries.
 pub async fn points(tx: &mut Gated<'_>, identities: &[i64], datasets: &[i16]) -> Result<Vec<Entry>> {
+    let (anywhere, own, at_home) = opened(tx);
     let rows = sqlx::query(
         "select distinct on (dataset, disease, title) occurred_at, dataset, fact_id, institution_id, timeline, abnormal,
-            department, disease, title, detail
+            department, disease, title, detail, category
          from record_entry where identity_id = any($1) and dataset = any($2)
+            and (category = '' or category = any($3) or institution_id = $4 and category = any($5))
          order by dataset, disease, title, occurred_at desc limit 400",
     )
     .bind(identities)
     .bind(datasets)
+    .bind(anywhere)
+    .bind(own)
+    .bind(at_home)
     .fetch_all(&mut ***tx)
     .await
     .db("read the summary of a long record")?;
@@ -161,14 +198,20 @@ pub async fn of_datasets(
     datasets: &[i16],
     limit: i64,
 ) -> Result<Vec<Entry>> {
+    let (anywhere, own, at_home) = opened(tx);
     let rows = sqlx::query(
-        "select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail
+        "select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail,
+            category
          from record_entry where identity_id = any($1) and dataset = any($2)
+            and (category = '' or category = any($4) or institution_id = $5 and category = any($6))
          order by occurred_at desc, fact_id desc limit $3",
     )
     .bind(identities)
     .bind(datasets)
     .bind(limit)
+    .bind(anywhere)
+    .bind(own)
+    .bind(at_home)
     .fetch_all(&mut ***tx)
     .await
     .db("read entries of a kind")?;
@@ -182,16 +225,19 @@ pub async fn events(
     filter: &Filter,
     limit: i64,
 ) -> Result<Vec<Entry>> {
+    let (anywhere, own, at_home) = opened(tx);
     let rows = sqlx::query(
         "select e.* from unnest($1::bigint[]) as whose (identity)
          cross join lateral (
-            select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail
+            select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail,
+                category
             from record_entry where identity_id = whose.identity and timeline
                and ($3::smallint[] is null or dataset = any($3))
                and ($4::int is null or institution_id = $4)
                and ($5::text is null or department = $5)
                and ($6::text is null or starts_with(disease, $6))
                and ($7::timestamp is null or (occurred_at, fact_id) < ($7, $8))
+               and (category = '' or category = any($9) or institution_id = $10 and category = any($11))
             order by occurred_at desc, fact_id desc limit $2
          ) e order by e.occurred_at desc, e.fact_id desc limit $2",
     )
@@ -203,6 +249,9 @@ pub async fn events(
     .bind(&filter.disease)
     .bind(filter.after.map(|c| c.occurred_at))
     .bind(filter.after.map(|c| c.fact_id))
+    .bind(anywhere)
+    .bind(own)
+    .bind(at_home)
     .fetch_all(&mut ***tx)
     .await
     .db("read the time line")?;
@@ -211,15 +260,21 @@ pub async fn events(
 
 /// Events of one identity record's institution on one day, for what happened beside an opened event.
 pub async fn same_day(tx: &mut Gated<'_>, identity: i64, day: NaiveDate) -> Result<Vec<Entry>> {
+    let (anywhere, own, at_home) = opened(tx);
     let from = day.and_time(NaiveTime::MIN);
     let rows = sqlx::query(
-        "select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail
+        "select occurred_at, dataset, fact_id, institution_id, timeline, abnormal, department, disease, title, detail,
+            category
          from record_entry
          where identity_id = $1 and occurred_at >= $2 and occurred_at < $2 + interval '1 day' and timeline
+            and (category = '' or category = any($3) or institution_id = $4 and category = any($5))
          order by occurred_at, fact_id limit 20",
     )
     .bind(identity)
     .bind(from)
+    .bind(anywhere)
+    .bind(own)
+    .bind(at_home)
     .fetch_all(&mut ***tx)
     .await
     .db("read a day of the record")?;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use catalog::{Dataset, FieldKind, Value};
 use chrono::{NaiveDate, NaiveDateTime};
-use kernel::Result;
 use kernel::access::InstitutionId;
+use kernel::Result;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -58,6 +58,15 @@ pub fn positions(dataset: &Dataset, names: &[&str]) -> Vec<usize> {
 /// Every field.
 pub fn all(dataset: &Dataset) -> Vec<usize> {
     (0..dataset.fields.len()).collect()
+}
+
+// Those asked for and those that tell whether the row is protected: a row is never shown on half of what it says.
+fn telling(dataset: &Dataset, fields: &[usize]) -> Vec<usize> {
+    let mut all = fields.to_vec();
+    all.extend(dataset.probe.fields().filter(|field| !fields.contains(field)));
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 fn select_list(dataset: &Dataset, fields: &[usize]) -> String {
@@ -115,6 +124,7 @@ fn value(kind: &FieldKind, row: &PgRow, column: usize) -> Result<Value, sqlx::Er
     .unwrap_or_default())
 }
 
+// What the reach does not see is left out, as if it were not there.
 fn read_all(tx: &Gated<'_>, dataset: &Dataset, fields: &[usize], rows: &[PgRow]) -> Result<Vec<Fact>> {
     let mut facts: Vec<Fact> =
         rows.iter().map(|row| read(dataset, fields, row)).collect::<Result<_, _>>().db("read facts")?;
@@ -122,6 +132,7 @@ fn read_all(tx: &Gated<'_>, dataset: &Dataset, fields: &[usize], rows: &[PgRow])
     for fact in &mut facts {
         store::facts::open(&opener, dataset, &mut fact.values)?;
     }
+    facts.retain(|fact| tx.reach().sees(dataset.probe.category(&fact.values), fact.institution));
     Ok(facts)
 }
 
@@ -133,6 +144,7 @@ pub async fn by_ids(
     ids: &[i64],
     identities: &[i64],
 ) -> Result<Vec<Fact>> {
+    let fields = &telling(dataset, fields);
     let sql = format!(
         "select {} from {} f where f.id = any($1) and {}",
         select_list(dataset, fields),
@@ -150,6 +162,7 @@ pub async fn by_ids(
 
 /// The statement of [`latest`]; follows one index per identity record, whatever the planner believes.
 pub fn latest_statement(dataset: &Dataset, fields: &[usize]) -> String {
+    let fields = &telling(dataset, fields);
     let mut columns = String::new();
     for field in fields {
         let _ = write!(columns, ", {}", dataset.fields[*field].name);
@@ -185,6 +198,7 @@ pub async fn latest_by(
     identities: &[i64],
     limit: i64,
 ) -> Result<Vec<Fact>> {
+    let fields = &telling(dataset, fields);
     if dataset.person.is_none() {
         return Ok(Vec::new());
     }
@@ -207,6 +221,7 @@ pub async fn matching(
     text: &str,
     limit: i64,
 ) -> Result<Vec<Fact>> {
+    let fields = &telling(dataset, fields);
     if any_of.is_empty() || dataset.person.is_none() {
         return Ok(Vec::new());
     }
@@ -238,6 +253,7 @@ pub async fn by_fields(
     keys: &[Vec<String>],
     identities: &[i64],
 ) -> Result<Vec<Fact>> {
+    let fields = &telling(dataset, fields);
     if keys.is_empty() || columns.is_empty() {
         return Ok(Vec::new());
     }

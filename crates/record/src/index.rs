@@ -100,7 +100,7 @@ impl Index {
             self.note_care(tx, field, institution, stored).await?;
         }
         let tables = self.terminology.tables();
-        let mut copy = CopyRows::new(11, stored.len());
+        let mut copy = CopyRows::new(12, stored.len());
         for fact in stored {
             copy.row();
             copy.int8(fact.identity_id);
@@ -114,11 +114,12 @@ impl Index {
             copy.text(view.disease.map_or("", |f| text_of(fact, f)));
             copy.text(&line(&view.title, dataset, fact, &tables));
             copy.text(&line(&view.detail, dataset, fact, &tables));
+            copy.text(dataset.probe.category(fact.values));
         }
         copy.send(
             tx,
             "copy record_entry (identity_id, occurred_at, dataset, fact_id, institution_id, timeline, abnormal,
-                department, disease, title, detail) from stdin (format binary)",
+                department, disease, title, detail, category) from stdin (format binary)",
         )
         .await
     }

@@ -10,6 +10,7 @@ pub mod entries;
 pub mod facts;
 pub mod fhir;
 pub mod fields;
+pub mod guard;
 mod index;
 pub mod laboratory;
 pub mod summary;
@@ -17,7 +18,7 @@ pub mod summary;
 use std::sync::Arc;
 
 use catalog::Catalog;
-use contracts::{CareRelations, Institutions, PersonCards, RecordIndex, Terminology};
+use contracts::{CareRelations, DeskPanel, Institutions, Notices, PersonCards, RecordIndex, Terminology};
 use kernel::Clock;
 use store::{Db, Migration};
 use web::Routes;
@@ -32,6 +33,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0002_purpose",
         sql: include_str!("../migrations/0002_purpose.sql"),
     },
+    Migration { context: "record", name: "0003_guard", sql: include_str!("../migrations/0003_guard.sql") },
 ];
 
 /// What the record needs of the rest of the platform; wired in `app`.
@@ -51,6 +53,10 @@ pub struct Ports {
     pub persons: Arc<dyn PersonCards>,
     /// Who cares for whom.
     pub care: Arc<dyn CareRelations>,
+    /// What an operator changes while the program runs.
+    pub options: store::Settings,
+    /// Where notices are sent; `None` where there is nobody to read them.
+    pub notices: Option<Arc<dyn Notices>>,
 }
 
 impl std::fmt::Debug for Ports {
@@ -73,7 +79,14 @@ impl Record {
 
     /// Pages and interfaces.
     pub fn routes(&self) -> Routes<()> {
-        browser::routes(browser::Browser::new(self.ports.clone())).merge(fhir::routes(self.ports.clone()))
+        browser::routes(browser::Browser::new(self.ports.clone()))
+            .merge(fhir::routes(self.ports.clone()))
+            .merge(guard::routes(self.ports.clone()))
+    }
+
+    /// What waits for those who watch over broken glass.
+    pub fn panel(&self) -> Arc<dyn DeskPanel> {
+        guard::panel(&self.ports)
     }
 
     /// What keeps index entries in step with facts, for the intake.

@@ -306,6 +306,7 @@ mod tests {
             disease: disease.to_owned(),
             title: title.to_owned(),
             detail: String::new(),
+            category: String::new(),
         }
     }
 

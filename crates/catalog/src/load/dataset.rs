@@ -235,6 +235,7 @@ pub(super) fn read(root: Table<'_>, tables: &CodeTables) -> (Dataset, Vec<Link>,
         rules: Vec::new(),
         record,
         expect,
+        probe: crate::probe::Probe::default(),
     };
     let rule_tables = root.tables("rules");
     dataset.rules = rules::read(&root, rule_tables, &dataset, &fields, &implied, tables, &mut links);

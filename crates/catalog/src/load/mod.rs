@@ -133,9 +133,11 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
         .collect();
     setting::check(&definitions, &mut problems);
     let by_code = cross::check(&drafts);
+    let protection = Arc::new(protection);
     let mut datasets = Vec::with_capacity(drafts.len());
-    for draft in drafts {
+    for mut draft in drafts {
         problems.extend(draft.source.into_problems());
+        draft.dataset.probe = crate::probe::Probe::of(&protection, &draft.dataset);
         datasets.push(Arc::new(draft.dataset));
     }
     if problems.is_empty() {

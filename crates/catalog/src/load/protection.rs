@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Draft as DatasetDraft;
 use crate::protection::{
     CodeSpan, FieldMask, FileClass, MASKED_KINDS, MaskLevel, MaskSight, Masks, Protection, ProtectionLevel,
-    SensitiveCategory,
+    Recognise, SensitiveCategory,
 };
 use crate::source::{Source, Table};
 
@@ -40,6 +40,18 @@ pub(super) fn sensitivity(root: Table<'_>) -> Sensitivity {
         root.report(0, "应有三个保护级别（[[level]]）");
     }
     let (mut datasets, mut fields) = (Vec::new(), Vec::new());
+    if let Some(table) = root.table("recognise") {
+        protection.recognise = Recognise {
+            diagnosis_tables: words(&table, "diagnosis_tables"),
+            operation_tables: words(&table, "operation_tables"),
+            diagnosis_names: words(&table, "diagnosis_names"),
+            drug_names: words(&table, "drug_names"),
+            items: words(&table, "items"),
+            departments: words(&table, "departments"),
+            titles: words(&table, "titles"),
+        };
+        table.finish();
+    }
     for table in root.tables("category") {
         let category = category(&table, &protection, &mut datasets, &mut fields);
         protection.categories.push(category);
@@ -173,6 +185,21 @@ impl Sensitivity {
             if !find(code).is_some_and(|d| d.fields.iter().any(|f| f.name == *field)) {
                 source.report(*at, format!("没有字段“{code}.{field}”"));
             }
+        }
+        let named = |name: &String| drafts.iter().any(|d| d.dataset.fields.iter().any(|f| f.name == *name));
+        let recognise = &self.protection.recognise;
+        for name in [
+            &recognise.diagnosis_names,
+            &recognise.drug_names,
+            &recognise.items,
+            &recognise.departments,
+            &recognise.titles,
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|name| !named(name))
+        {
+            source.report(0, format!("[recognise]：没有一个数据集有字段“{name}”"));
         }
         self.protection
     }

@@ -41,6 +41,7 @@ pub(crate) fn dataset(fields: Vec<Field>) -> Dataset {
         rules: vec![],
         record: None,
         expect: Expectation { daily: false, senders: vec![] },
+        probe: catalog::probe::Probe::default(),
     }
 }
 

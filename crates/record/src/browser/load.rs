@@ -1,6 +1,8 @@
 //! Reading what a record page shows, in as few queries as there can be: the newest entries, the newest laboratory
 //! results, and what the chosen tab needs beyond them.
 
+use std::collections::BTreeMap;
+
 use catalog::{CodeTables, EntryKind};
 use contracts::PersonCard;
 use kernel::Result;
@@ -37,12 +39,18 @@ pub struct RecordView {
     pub side: Side,
     /// The chosen tab.
     pub content: Content,
+    /// Protected entries that are not shown, in words; empty when there are none.
+    pub hidden: String,
+    /// Whether the viewer may record restrictions of this record.
+    pub may_restrict: bool,
 }
 
 /// What every page of a person starts from.
 pub(super) struct Known {
     pub identities: Vec<i64>,
     pub entries: Vec<Entry>,
+    /// How many of the newest entries are protected and not shown, by category.
+    pub hidden: BTreeMap<String, usize>,
     /// Whether `entries` are all there are.
     pub whole: bool,
     /// Entries of the summary beyond the newest ones.
@@ -60,8 +68,7 @@ impl Browser {
     /// The newest entries and what a life must never lose: its allergies and problems.
     pub(super) async fn known(&self, tx: &mut Gated<'_>, card: &PersonCard) -> Result<Known> {
         let identities: Vec<i64> = card.identities.iter().map(|i| i.identity_id).collect();
-        let entries = entries::latest(tx, &identities, ENTRIES).await?;
-        let whole = (entries.len() as i64) < ENTRIES;
+        let entries::Newest { entries, hidden, whole } = entries::latest(tx, &identities, ENTRIES).await?;
         let older = if whole {
             Vec::new()
         } else {
@@ -69,7 +76,7 @@ impl Browser {
             entries::points(tx, &identities, &wanted).await?
         };
         let allergies = self.allergies(tx, &identities, entries.iter().chain(&older)).await?;
-        Ok(Known { identities, entries, whole, older, allergies })
+        Ok(Known { identities, entries, hidden, whole, older, allergies })
     }
 
     /// Allergies that hold: substance and reaction. Asks the facts, because an entry does not say which were ruled out.
@@ -148,7 +155,17 @@ impl Browser {
             tabs: self.tabs(place, &known),
             side,
             content,
+            hidden: self.hidden(&known),
+            may_restrict: tx.reach().caller().may(crate::guard::RESTRICT),
         })
+    }
+
+    /// What is not shown, e.g. `3 条受保护的记录`. Which category it is would tell what is protected.
+    fn hidden(&self, known: &Known) -> String {
+        match known.hidden.values().sum::<usize>() {
+            0 => String::new(),
+            count => format!("有 {count} 条受保护的记录未显示"),
+        }
     }
 
     /// The next lines of a time line.

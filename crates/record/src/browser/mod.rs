@@ -18,6 +18,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use catalog::Dataset;
+use contracts::PersonCard;
 use kernel::Refusal;
 use maud::Markup;
 use web::ui::Here;
@@ -25,6 +26,7 @@ use web::{Access, Allowed, Frame, Reply, Routes};
 
 use crate::Ports;
 use crate::door::{Look, NEED, Opened, nobody};
+use crate::guard::{self, Barrier, Because};
 use crate::summary::Kinds;
 
 pub use place::{Place, Section};
@@ -68,9 +70,34 @@ pub fn routes(browser: Browser) -> Routes<()> {
             .get(&path("/event/{dataset}/{fact}/history"), need, history)
             .get(&path("/result"), need, result)
             .get(&path("/print"), need, paper)
-            .post(&path("/purpose"), need, purpose);
+            .get(&path("/purpose"), need, purpose_form)
+            .post(&path("/purpose"), need, purpose)
+            .get(&path("/glass"), need, glass_form)
+            .post(&path("/glass"), need, glass);
     }
     routes.with_state(browser)
+}
+
+impl Browser {
+    /// What stands in the way, and how to get past it.
+    fn barred(
+        &self,
+        allowed: &Allowed,
+        frame: &Frame,
+        place: &Place,
+        card: &PersonCard,
+        barrier: Barrier,
+        problem: &str,
+    ) -> Markup {
+        match barrier {
+            Barrier::Purpose => framed(frame, place, "填写使用目的", self.ask(card, place, problem)),
+            Barrier::Restricted => {
+                let form =
+                    guard::form(&self.ports, allowed.caller(), card, place, Because::Restricted, problem);
+                framed(frame, place, "紧急调阅", form)
+            }
+        }
+    }
 }
 
 fn number(text: &str) -> Result<i64, Refusal> {
@@ -108,7 +135,7 @@ async fn page(
             .await?;
         return Ok(match opened {
             Opened::Shown(lines) => overview::lines(&lines),
-            Opened::Ask(card) => browser.ask(&card, &place, ""),
+            Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
         });
     }
     let opened = browser
@@ -117,7 +144,7 @@ async fn page(
         .await?;
     Ok(match opened {
         Opened::Shown(view) => framed(&frame, &place, &view.title, overview::page(&place, &view)),
-        Opened::Ask(card) => framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")),
+        Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
     })
 }
 
@@ -146,7 +173,7 @@ async fn open_event(
     Ok(match opened {
         Opened::Shown(view) if frame.partial => opened::in_place(&view),
         Opened::Shown(view) => framed(&frame, &place, &view.title, opened::page(&place, &view)),
-        Opened::Ask(card) => framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")),
+        Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
     })
 }
 
@@ -173,7 +200,7 @@ async fn history(
         .await?;
     Ok(match opened {
         Opened::Shown(view) => framed(&frame, &place, "历史版本", opened::versions(&place, &view)),
-        Opened::Ask(card) => framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")),
+        Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
     })
 }
 
@@ -197,7 +224,7 @@ async fn result(
         .await?;
     Ok(match opened {
         Opened::Shown(view) => framed(&frame, &place, &view.title, trend::page(&place, &view)),
-        Opened::Ask(card) => framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")),
+        Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
     })
 }
 
@@ -225,8 +252,69 @@ async fn paper(
             };
             frame.bare(&view.title, print::page(&place, &view, &by))
         }
-        Opened::Ask(card) => framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")),
+        Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
     })
+}
+
+/// Who it is, for a form about a record: whether it is open or barred, nothing of it is read.
+async fn whose(browser: &Browser, allowed: &Allowed, person: i64, act: &'static str) -> Reply<PersonCard> {
+    let look = Look { act, detail: None };
+    let opened = browser.ports.open(allowed, person, None, look, async |_, card| Ok(card.clone())).await?;
+    Ok(match opened {
+        Opened::Shown(card) => card,
+        Opened::Barred(card, _) => *card,
+    })
+}
+
+async fn purpose_form(
+    State(browser): State<Browser>,
+    allowed: Allowed,
+    frame: Frame,
+    here: Here,
+    Path(person): Path<String>,
+) -> Reply<Markup> {
+    let person = number(&person)?;
+    let place = Place::of(&here, person);
+    let card = whose(&browser, &allowed, person, "record.purpose_form").await?;
+    Ok(framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")))
+}
+
+async fn glass_form(
+    State(browser): State<Browser>,
+    allowed: Allowed,
+    frame: Frame,
+    here: Here,
+    Path(person): Path<String>,
+) -> Reply<Markup> {
+    let person = number(&person)?;
+    let place = Place::of(&here, person);
+    let card = whose(&browser, &allowed, person, "record.glass_form").await?;
+    let form = guard::form(&browser.ports, allowed.caller(), &card, &place, Because::Protected, "");
+    Ok(framed(&frame, &place, "紧急调阅", form))
+}
+
+async fn glass(
+    State(browser): State<Browser>,
+    allowed: Allowed,
+    frame: Frame,
+    here: Here,
+    Path(person): Path<String>,
+    axum::Form(form): axum::Form<guard::GlassForm>,
+) -> Reply<Response> {
+    let person = number(&person)?;
+    let place = Place::of(&here, person);
+    match form.read() {
+        Ok((kind, reason)) => {
+            browser.ports.break_glass(&allowed, person, kind, &reason).await?;
+            Ok(Redirect::to(&place.back(&form.back)).into_response())
+        }
+        Err(problem) => {
+            let card = whose(&browser, &allowed, person, "record.glass_form").await?;
+            let again =
+                guard::form(&browser.ports, allowed.caller(), &card, &place, Because::Protected, problem);
+            Ok(framed(&frame, &place, "紧急调阅", again).into_response())
+        }
+    }
 }
 
 async fn purpose(
@@ -250,9 +338,8 @@ async fn purpose(
             let opened = browser.ports.open(&allowed, person, None, look, async |_, _| Ok(())).await?;
             Ok(match opened {
                 Opened::Shown(()) => Redirect::to(&place.back(&form.back)).into_response(),
-                Opened::Ask(card) => {
-                    framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, problem))
-                        .into_response()
+                Opened::Barred(card, barrier) => {
+                    browser.barred(&allowed, &frame, &place, &card, barrier, problem).into_response()
                 }
             })
         }

@@ -69,8 +69,18 @@ pub struct Side {
 pub fn page(place: &Place, view: &RecordView) -> Markup {
     html! {
         (person_banner(&view.banner))
+        @if !view.hidden.is_empty() {
+            div.mk-notice.mk-protected role="note" {
+                (icon("lock")) span { (view.hidden) "。" }
+                a href={ (place.base) "/purpose" } { "说明事由" }
+                a href={ (place.base) "/glass" } { "紧急调阅" }
+            }
+        }
         div.mk-record-bar {
             (tabs(&view.tabs))
+            @if view.may_restrict && !place.embedded {
+                a.btn.mk-no-print href={ "/restrictions/new?person=" (place.person) } { (icon("lock")) "调阅限制" }
+            }
             a.btn.mk-no-print href={ (place.base) "/print" } { (icon("printer")) "打印" }
         }
         div.mk-side.mk-record.mk-side-last[place.section != Section::Overview] {

@@ -74,6 +74,8 @@ impl Section {
 pub struct Place {
     /// The person's page without a query.
     pub base: String,
+    /// Whose record.
+    pub person: i64,
     /// Whether it is shown inside a hospital's own workstation.
     pub embedded: bool,
     /// The tab.
@@ -95,6 +97,7 @@ impl Place {
         let section =
             Section::ALL.into_iter().find(|s| Some(s.code()) == here.get("tab")).unwrap_or(Section::Overview);
         Self {
+            person,
             embedded,
             section,
             kind: text("kind").unwrap_or_default(),
@@ -155,7 +158,11 @@ impl Place {
         let rest = wanted.strip_prefix(&self.base);
         let within = rest.is_some_and(|r| r.is_empty() || r.starts_with(['/', '?']));
         // A redirect must not lead back to the form, nor carry what could end a header line.
-        if within && !wanted.contains("/purpose") && wanted.chars().all(|c| c.is_ascii_graphic()) {
+        if within
+            && !wanted.contains("/purpose")
+            && !wanted.contains("/glass")
+            && wanted.chars().all(|c| c.is_ascii_graphic())
+        {
             wanted.to_owned()
         } else {
             self.base.clone()

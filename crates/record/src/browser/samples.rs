@@ -147,6 +147,8 @@ fn record(count: usize, text: &str, content: Content) -> RecordView {
             measures: (0..count).map(measure).collect(),
         },
         content,
+        hidden: if count > 1 { format!("有 {count} 条受保护的记录未显示") } else { String::new() },
+        may_restrict: count > 1,
     }
 }
 

@@ -18,8 +18,9 @@ use web::ui::Here;
 use web::{Access, Allowed, Reply, Routes};
 
 use crate::Ports;
-use crate::door::{Door, Look, NEED, Opened, PURPOSES, door, nobody};
+use crate::door::{Look, NEED, Opened, PURPOSES, nobody};
 use crate::facts;
+use crate::guard::Barrier;
 
 pub use patient::patient;
 pub use resources::{Links, MAPPED, resources};
@@ -64,11 +65,17 @@ fn purpose(headers: &HeaderMap) -> Result<Option<Purpose>, Refusal> {
     }
 }
 
-fn purpose_needed() -> Refusal {
-    Refusal::forbidden(
-        "record.purpose_needed",
-        "这位居民没有在贵机构就诊或建档。请在请求头 X-Purpose 中声明使用目的：care、consultation、emergency、public_health 或 quality。",
-    )
+fn barred(barrier: Barrier) -> Refusal {
+    match barrier {
+        Barrier::Purpose => Refusal::forbidden(
+            "record.purpose_needed",
+            "这位居民没有在贵机构就诊或建档。请在请求头 X-Purpose 中声明使用目的：care、consultation、emergency、public_health 或 quality。",
+        ),
+        Barrier::Restricted => Refusal::forbidden(
+            "record.restricted",
+            "这份健康档案已封存，或居民本人拒绝调阅，接口不能读取。紧急情况请由医生在平台页面上紧急调阅。",
+        ),
+    }
 }
 
 fn number(id: &str) -> Result<i64, Refusal> {
@@ -87,17 +94,20 @@ async fn search(State(ports): State<Ports>, allowed: Allowed, here: Here) -> Rep
         .db
         .personal(&reach, ports.clock.now(), async |tx, reach| {
             let found = ports.persons.find(tx, reach, &*ports.institutions, &text, PEOPLE).await?;
-            let mut cards = Vec::new();
-            for person in found {
-                let Some(card) = ports.persons.card(tx, person).await? else { continue };
-                let related = ports.care.reaches(tx, person, ports.clock.today()).await?;
-                let in_reach = door(reach, &card, &*ports.institutions, related, true) == Door::Open;
-                let born_then =
-                    born.as_ref().is_none_or(|b| card.birth_date.is_some_and(|d| d.to_string() == *b));
-                if in_reach && born_then {
-                    cards.push(card);
+            let mut cards = ports.persons.cards(tx, &found).await?;
+            cards.retain(|card| {
+                born.as_ref().is_none_or(|b| card.birth_date.is_some_and(|d| d.to_string() == *b))
+            });
+            let mut within_reach = Vec::new();
+            for card in cards {
+                let standing = ports.place_of(tx, reach, &card).await?;
+                if standing.care || standing.within {
+                    within_reach.push(card);
                 }
             }
+            let mut cards = within_reach;
+            // In the order in which they were found.
+            cards.sort_by_key(|card| found.iter().position(|person| *person == card.person_id));
             let entry = AuditEntry {
                 act: "fhir.search",
                 object_kind: "search",
@@ -162,7 +172,7 @@ async fn read(
         .await?;
     match opened {
         Opened::Shown(card) => Ok(answer(&patient(&card, &ports, &ports.terminology.tables()))),
-        Opened::Ask(_) => Err(purpose_needed().into()),
+        Opened::Barred(_, barrier) => Err(barred(barrier).into()),
     }
 }
 
@@ -180,7 +190,10 @@ async fn everything(
     let opened = ports
         .open(&allowed, number(&id)?, purpose(&headers)?, look, async |tx, card| all(&ports, tx, card).await)
         .await?;
-    let Opened::Shown(mut found) = opened else { return Err(purpose_needed().into()) };
+    let mut found = match opened {
+        Opened::Shown(found) => found,
+        Opened::Barred(_, barrier) => return Err(barred(barrier).into()),
+    };
     found.retain(|r| types.is_empty() || r["resourceType"].as_str().is_some_and(|t| types.contains(&t)));
     let total = found.len();
     let page: Vec<Value> = found.into_iter().skip(offset).take(count).collect();

@@ -12,7 +12,7 @@ use contracts::{
 };
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
-use kernel::{Act, Caller, CallerKind, Clock, Grant, Id, Line, RegionCode, Result, Span};
+use kernel::{Act, Assurance, Caller, CallerKind, Clock, Factor, Grant, Id, Line, RegionCode, Result, Span};
 use record::{Ports, Record};
 use store::Gated;
 use store::facts::{FactRow, Facts, Outcome, Target};
@@ -127,6 +127,31 @@ impl PersonCards for People {
         Box::pin(async move { Ok(self.0.get(&person).cloned()) })
     }
 
+    fn cards<'a, 'c>(
+        &'a self,
+        _: &'a mut Gated<'c>,
+        persons: &'a [i64],
+    ) -> BoxFuture<'a, Result<Vec<PersonCard>>>
+    where
+        'c: 'a,
+    {
+        Box::pin(async move { Ok(persons.iter().filter_map(|p| self.0.get(p).cloned()).collect()) })
+    }
+
+    fn cards_of<'a, 'c>(
+        &'a self,
+        _: &'a mut Gated<'c>,
+        identities: &'a [i64],
+    ) -> BoxFuture<'a, Result<Vec<PersonCard>>>
+    where
+        'c: 'a,
+    {
+        let hangs = |card: &&PersonCard| card.identities.iter().any(|i| identities.contains(&i.identity_id));
+        let mut found: Vec<PersonCard> = self.0.values().filter(hangs).cloned().collect();
+        found.sort_by_key(|card| card.person_id);
+        Box::pin(async move { Ok(found) })
+    }
+
     fn find<'a, 'c>(
         &'a self,
         _: &'a mut Gated<'c>,
@@ -178,6 +203,34 @@ fn caller(name: &str) -> Option<Caller> {
             role: "医院工作站（工号 0012）".to_owned(),
             ..staff("周医生", 0, 1, city)
         },
+        // Of the emergency department: may break the glass in the city.
+        "emergency" => {
+            let mut caller = staff("孙急诊", 11, 1, city);
+            caller.grants.push(Grant { line: Line::Emergency, act: Act::Read, span: city });
+            caller
+        }
+        "psychiatrist" => Caller {
+            categories: vec!["psychiatric".to_owned()],
+            assurance: Assurance { factor: Factor::Second, fresh: false },
+            ..staff("钱心理", 12, 2, city)
+        },
+        "psychiatrist by password" => {
+            Caller { categories: vec!["psychiatric".to_owned()], ..staff("钱心理", 12, 2, city) }
+        }
+        "auditor" | "reviewer" => {
+            let mut caller = staff("审计员", 13, 2, city);
+            caller.grants = vec![Grant { line: Line::Audit, act: Act::Read, span: city }];
+            if name == "reviewer" {
+                caller.grants.push(Grant { line: Line::Audit, act: Act::Approve, span: city });
+            }
+            caller
+        }
+        "medical manager" => {
+            let mut caller = staff("医政科", 14, 2, city);
+            caller.grants.push(Grant { line: Line::Medical, act: Act::Manage, span: city });
+            caller.assurance.fresh = true;
+            caller
+        }
         "manager" => Caller { grants: Vec::new(), ..staff("数据管理员", 10, 2, city) },
         _ => return None,
     })
@@ -210,6 +263,7 @@ pub async fn city() -> City {
     let db = TestDb::create(&migrations, &tables).await;
     let clock = testkit::clock();
     let code_tables = Arc::new(catalog.tables.clone());
+    let options = store::Settings::defaults(catalog.clone());
     let record = Record::new(Ports {
         db: db.db().clone(),
         catalog: catalog.clone(),
@@ -218,6 +272,8 @@ pub async fn city() -> City {
         terminology: Arc::new(Tables(code_tables.clone())),
         persons: Arc::new(People::new()),
         care: Arc::new(contracts::NoCareRelations),
+        options,
+        notices: None,
     });
     let facts = Facts::new(db.db().clone(), &catalog);
     City { db, clock, catalog, record, facts, tables: code_tables }

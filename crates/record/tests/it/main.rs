@@ -5,4 +5,5 @@ mod browser;
 mod city;
 mod doors;
 mod fhir;
+mod guard;
 mod pages;
