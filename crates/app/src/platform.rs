@@ -223,7 +223,8 @@ impl Platform {
         audit::partitions_ahead(&db, clock.now()).await?;
         let anchors = settings.data.join("audit").join("anchors.log");
         let sealer = Sealer::new(db.clone(), audit_keys, AnchorFile::at(&anchors), clock.clone());
-        let directory = Arc::new(Directory::open(db.clone(), catalog.tables.clone()).await?);
+        let directory = Directory::open(db.clone(), catalog.tables.clone()).await?;
+        let directory = Arc::new(directory.with_clock(clock.clone()).with_datasets(&catalog));
         let person = Arc::new(MasterIndex::new(db.clone()));
         let record = Record::new(record::Ports {
             db: db.clone(),
@@ -250,7 +251,11 @@ impl Platform {
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
             .with_options(options.clone())
             .with_people(person.clone())
-            .with_panels(vec![exchange::quality::panel(&exchange), record.panel()])
+            .with_panels(vec![
+                exchange::quality::panel(&exchange),
+                record.panel(),
+                directory::terminology::panel(&directory),
+            ])
             .with_settings(identity::Settings {
                 tls: settings.base_url.starts_with("https://"),
                 base_url: settings.base_url.clone(),

@@ -9,11 +9,11 @@ use rust_decimal::prelude::FromPrimitive;
 use standards::identifiers::{self, CitizenId};
 use standards::width;
 
-use crate::codes::{CodeTable, CodeTables};
+use crate::codes::{CodeTable, CodeTables, LocalMap, LocalMaps};
 use crate::digest::Digester;
 use crate::model::{Check, Dataset, Field, FieldKind, Pattern, Rule};
 use crate::parse;
-use crate::row::{Checked, Issue, RawRow, RuleSet};
+use crate::row::{Checked, Issue, LocalValue, RawRow, RuleSet};
 use crate::value::Value;
 
 /// Clocks of senders run a little fast; a time this far ahead is not yet "in the future".
@@ -55,7 +55,8 @@ enum Reading {
     Text,
     /// Credential numbers and telephones: half-width, capital letters.
     Identifier,
-    Code(Option<Arc<CodeTable>>),
+    /// Looked up in its table, then among the sender's own codes that have an approved standard code.
+    Code(Option<Arc<CodeTable>>, Option<Arc<LocalMap>>),
     Integer,
     Decimal(u32),
     Date,
@@ -110,12 +111,19 @@ impl Checker {
     /// Compiles the rules of a data set with a snapshot of the code tables.
     #[must_use]
     pub fn new(dataset: &Dataset, tables: Arc<CodeTables>) -> Self {
+        Self::with_maps(dataset, tables, None)
+    }
+
+    /// The same with the sender's own codes that have an approved standard code: they are translated before they are
+    /// checked.
+    #[must_use]
+    pub fn with_maps(dataset: &Dataset, tables: Arc<CodeTables>, maps: Option<&LocalMaps>) -> Self {
         let mut rejecting = RuleSet::default();
         let mut fields: Vec<FieldPlan> = dataset
             .fields
             .iter()
             .enumerate()
-            .map(|(position, field)| FieldPlan::new(dataset, position, field, &tables))
+            .map(|(position, field)| FieldPlan::new(dataset, position, field, &tables, maps))
             .collect();
         let mut rules = Vec::new();
         for (number, rule) in dataset.rules.iter().enumerate().take(RuleSet::CAPACITY) {
@@ -132,7 +140,7 @@ impl Checker {
                     &mut plan.length
                 }
                 (Check::InTable, Some(plan)) => {
-                    if let Reading::Code(Some(table)) = &plan.reading
+                    if let Reading::Code(Some(table), _) = &plan.reading
                         && !table.complete
                     {
                         rejecting.remove(number);
@@ -210,7 +218,7 @@ impl Checker {
         if let Some(rule) = plan.typed {
             out.applicable.insert(rule);
         }
-        let mut known = true;
+        let mut known = Known::Yes;
         let value = plan.reading.read(&text, &mut known);
         if value.is_null() {
             if let Some(rule) = plan.typed {
@@ -230,9 +238,12 @@ impl Checker {
         if out.withdrawn {
             return value;
         }
+        if known == Known::Mapped {
+            out.local.push(LocalValue { field: position as u16, code: width::fold(&text).into() });
+        }
         if let Some(rule) = plan.in_table {
             out.applicable.insert(rule);
-            if !known {
+            if known == Known::No {
                 self.fail(rule, position, cell, out);
             }
         }
@@ -256,7 +267,13 @@ impl Checker {
 }
 
 impl FieldPlan {
-    fn new(dataset: &Dataset, position: usize, field: &Field, tables: &CodeTables) -> Self {
+    fn new(
+        dataset: &Dataset,
+        position: usize,
+        field: &Field,
+        tables: &CodeTables,
+        maps: Option<&LocalMaps>,
+    ) -> Self {
         let person = dataset.person.as_ref();
         let identifier = person
             .is_some_and(|p| p.credential_no == Some(position) || p.phone == Some(position))
@@ -274,7 +291,9 @@ impl FieldPlan {
             FieldKind::Integer if dataset.revision == Some(position) => Reading::Mark { integer: true },
             FieldKind::Text { .. } if identifier => Reading::Identifier,
             FieldKind::Text { .. } => Reading::Text,
-            FieldKind::Code { table, .. } => Reading::Code(tables.get(table).cloned()),
+            FieldKind::Code { table, .. } => {
+                Reading::Code(tables.get(table).cloned(), maps.and_then(|m| m.tables.get(table)).cloned())
+            }
             FieldKind::Integer => Reading::Integer,
             FieldKind::Decimal { scale } => Reading::Decimal(*scale),
             FieldKind::Date => Reading::Date,
@@ -296,10 +315,20 @@ impl FieldPlan {
     }
 }
 
+/// What became of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// In its table, or no code.
+    Yes,
+    /// The sender's own, translated.
+    Mapped,
+    /// Neither.
+    No,
+}
+
 impl Reading {
-    /// The typed value; `Null` where the text is not of the type. `known` becomes false for a code that its table
-    /// does not have.
-    fn read(&self, text: &str, known: &mut bool) -> Value {
+    /// The typed value; `Null` where the text is not of the type. `known` says what became of a code.
+    fn read(&self, text: &str, known: &mut Known) -> Value {
         match self {
             Reading::Text => Value::Text(text.into()),
             Reading::Identifier => {
@@ -309,14 +338,18 @@ impl Reading {
                 }
                 Value::Text(text.trim().into())
             }
-            Reading::Code(table) => {
+            Reading::Code(table, local) => {
                 let folded = width::fold(text);
                 let code = table.as_deref().and_then(|t| {
                     // A name is compared as written first: names may hold full-width brackets.
                     t.resolve(text).or_else(|| t.resolve(&folded))
                 });
-                *known = code.is_some();
-                Value::Text(code.unwrap_or(&folded).into())
+                if let Some(code) = code {
+                    return Value::Text(code.into());
+                }
+                let standard = local.as_deref().and_then(|l| l.get(&*folded).or_else(|| l.get(text)));
+                *known = if standard.is_some() { Known::Mapped } else { Known::No };
+                Value::Text(standard.map_or(&*folded, |code| code).into())
             }
             Reading::Integer => parse::integer(text).map_or(Value::Null, Value::Integer),
             Reading::Decimal(scale) => parse::decimal(text, *scale).map_or(Value::Null, Value::Decimal),
@@ -337,7 +370,7 @@ impl Reading {
 pub fn read_value(kind: &FieldKind, text: &str) -> Option<Value> {
     let reading = match kind {
         FieldKind::Text { .. } => Reading::Text,
-        FieldKind::Code { .. } => Reading::Code(None),
+        FieldKind::Code { .. } => Reading::Code(None, None),
         FieldKind::Integer => Reading::Integer,
         FieldKind::Decimal { scale } => Reading::Decimal(*scale),
         FieldKind::Date => Reading::Date,
@@ -345,7 +378,7 @@ pub fn read_value(kind: &FieldKind, text: &str) -> Option<Value> {
         FieldKind::Boolean => Reading::Boolean,
     };
     let text = clean(text);
-    let value = if text.is_empty() { Value::Null } else { reading.read(&text, &mut true) };
+    let value = if text.is_empty() { Value::Null } else { reading.read(&text, &mut Known::Yes) };
     (!value.is_null()).then_some(value)
 }
 

@@ -1,8 +1,13 @@
-//! Code tables: sex, ethnicity, ICD-10 … with standard, edition and source.
+//! Code tables: sex, ethnicity, ICD-10 … with standard, edition, hierarchy, retired codes and other names.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use chrono::NaiveDate;
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::hierarchy::Hierarchy;
 use crate::problem::Problem;
 
 /// One code.
@@ -14,7 +19,16 @@ pub struct Code {
     pub name: Box<str>,
 }
 
+/// A code that is no longer to be used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retired {
+    /// The code that stands for it now; empty where there is none.
+    pub replaced_by: Box<str>,
+}
+
 /// A code table.
+///
+/// Indexes hold positions, not texts: a national table of 34,000 codes costs little beyond its codes and names.
 #[derive(Debug, Clone, Default)]
 pub struct CodeTable {
     /// Identifier used by definitions, e.g. `gbt2261_1_sex`.
@@ -27,38 +41,178 @@ pub struct CodeTable {
     pub edition: String,
     /// Where the content came from.
     pub source: String,
+    /// Canonical address as FHIR names the table; empty: [`CodeTable::canonical`] makes one.
+    pub url: String,
+    /// Object identifiers by which documents name it, without `urn:oid:`; the first is the usual one.
+    pub oids: Vec<String>,
+    /// How broader codes are found.
+    pub hierarchy: Hierarchy,
+    /// Identifier of the table whose codes are ranges of this one's (chapters, blocks); empty: none.
+    pub groups: String,
+    /// Whether institutions usually have codes of their own for it, so that coverage is counted.
+    pub local_codes: bool,
+    /// First day in force, if known.
+    pub valid_from: Option<NaiveDate>,
+    /// First day no longer in force, if known.
+    pub valid_to: Option<NaiveDate>,
     /// Whether the table holds all codes of its standard; codes missing from a partial table only warn.
     pub complete: bool,
     /// Codes in order.
     pub codes: Vec<Code>,
-    /// From code to position.
-    pub by_code: HashMap<Box<str>, u32>,
-    /// From exact name or alias to position.
-    pub by_name: HashMap<Box<str>, u32>,
+    /// Explicit broader codes: position of the narrower one and the broader code, in order of position.
+    pub parents: Vec<(u32, Box<str>)>,
+    /// Codes no longer to be used, by position.
+    pub retired: HashMap<u32, Retired>,
+    /// Other names: position and name, in order of position.
+    pub aliases: Vec<(u32, Box<str>)>,
+    /// Made by [`CodeTable::index`].
+    pub lookup: Lookup,
 }
 
+/// From code and name to position.
+#[derive(Debug, Clone, Default)]
+pub struct Lookup {
+    by_code: HashTable<u32>,
+    /// Positions; those with [`ALIAS`] are of `aliases`.
+    by_name: HashTable<u32>,
+}
+
+/// Marks a position in `aliases`.
+const ALIAS: u32 = 1 << 31;
+
 impl CodeTable {
-    /// Builds the indexes over the codes. A name that several codes share identifies none of them.
+    /// Builds the indexes over the codes. A name that several codes share identifies none of them; a name proper goes
+    /// before an alias.
     pub fn index(&mut self) {
-        self.by_code = self.codes.iter().enumerate().map(|(i, c)| (c.code.clone(), i as u32)).collect();
-        self.by_name = HashMap::with_capacity(self.codes.len());
-        let mut shared = HashSet::new();
-        for (position, code) in self.codes.iter().enumerate() {
-            if self.by_name.insert(code.name.clone(), position as u32).is_some() {
-                shared.insert(code.name.clone());
+        self.aliases.sort_by_key(|(position, _)| *position);
+        self.parents.sort_by_key(|(position, _)| *position);
+        let codes = &self.codes;
+        let mut by_code = HashTable::with_capacity(codes.len());
+        let mut by_name: HashTable<u32> = HashTable::with_capacity(codes.len());
+        let mut shared: HashSet<&str> = HashSet::new();
+        let code_hash = |at: &u32| hash(&codes[*at as usize].code);
+        let name_hash = |at: &u32| hash(&codes[*at as usize].name);
+        for (position, code) in codes.iter().enumerate() {
+            by_code.insert_unique(hash(&code.code), position as u32, code_hash);
+            let hashed = hash(&code.name);
+            if by_name.find(hashed, |at| codes[*at as usize].name == code.name).is_some() {
+                shared.insert(&code.name);
+            } else {
+                by_name.insert_unique(hashed, position as u32, name_hash);
             }
         }
-        self.by_name.retain(|name, _| !shared.contains(name));
+        by_name.retain(|at| !shared.contains(&*codes[*at as usize].name));
+        let aliases = &self.aliases;
+        for (number, (position, alias)) in aliases.iter().enumerate() {
+            if *position as usize >= codes.len() {
+                continue;
+            }
+            let hashed = hash(alias);
+            if by_name.find(hashed, |at| name_at(codes, aliases, *at) == &**alias).is_none() {
+                by_name.insert_unique(hashed, number as u32 | ALIAS, |at| hash(name_at(codes, aliases, *at)));
+            }
+        }
+        self.lookup = Lookup { by_code, by_name };
+    }
+    /// Where a code stands.
+    pub fn position(&self, code: &str) -> Option<u32> {
+        self.lookup.by_code.find(hash(code), |at| &*self.codes[*at as usize].code == code).copied()
+    }
+    /// Whether the table has a code.
+    pub fn contains(&self, code: &str) -> bool {
+        self.position(code).is_some()
     }
     /// The name of a code.
     pub fn name_of(&self, code: &str) -> Option<&str> {
-        self.by_code.get(code).map(|i| &*self.codes[*i as usize].name)
+        self.position(code).map(|at| &*self.codes[at as usize].name)
     }
     /// The canonical code for a code or an exact name.
     pub fn resolve(&self, text: &str) -> Option<&str> {
-        self.by_code.get(text).or_else(|| self.by_name.get(text)).map(|i| &*self.codes[*i as usize].code)
+        self.position(text).or_else(|| self.named(text)).map(|at| &*self.codes[at as usize].code)
+    }
+    /// Where the code with an exact name or alias stands.
+    pub fn named(&self, name: &str) -> Option<u32> {
+        let at =
+            *self.lookup.by_name.find(hash(name), |at| name_at(&self.codes, &self.aliases, *at) == name)?;
+        Some(if at & ALIAS == 0 { at } else { self.aliases[(at & !ALIAS) as usize].0 })
+    }
+    /// The other names of the code at a position.
+    pub fn aliases_of(&self, position: u32) -> impl Iterator<Item = &str> {
+        let from = self.aliases.partition_point(|(at, _)| *at < position);
+        self.aliases[from..].iter().take_while(move |(at, _)| *at == position).map(|(_, alias)| &**alias)
+    }
+    /// The next broader code of the table, if it has one.
+    pub fn parent(&self, position: u32) -> Option<u32> {
+        if let Ok(at) = self.parents.binary_search_by_key(&position, |(at, _)| *at) {
+            return self.position(&self.parents[at].1).filter(|at| *at != position);
+        }
+        let code = &self.codes.get(position as usize)?.code;
+        self.hierarchy
+            .broader(code)
+            .into_iter()
+            .find_map(|broader| self.position(&broader).filter(|at| *at != position))
+    }
+    /// Whether the code `broad` is `narrow` or a broader one of it.
+    pub fn subsumes(&self, broad: &str, narrow: &str) -> bool {
+        if broad == narrow || self.hierarchy.subsumes(broad, narrow) {
+            return true;
+        }
+        let (Some(broad), Some(mut at)) = (self.position(broad), self.position(narrow)) else { return false };
+        // A table with a circle in its explicit parents must not hold us.
+        for _ in 0..32 {
+            match self.parent(at) {
+                Some(parent) if parent == broad => return true,
+                Some(parent) => at = parent,
+                None => return false,
+            }
+        }
+        false
+    }
+    /// The canonical address of the code system.
+    pub fn canonical(&self) -> String {
+        match (self.url.as_str(), self.oids.first()) {
+            ("", Some(oid)) => format!("urn:oid:{oid}"),
+            ("", None) => format!("urn:minkang:codes:{}", self.id),
+            (url, _) => url.to_owned(),
+        }
+    }
+    /// Whether an address names this code system: its canonical address, one of its object identifiers, its own.
+    pub fn is_called(&self, system: &str) -> bool {
+        if !self.url.is_empty() && self.url == system {
+            return true;
+        }
+        match system.strip_prefix("urn:oid:") {
+            Some(oid) => self.oids.iter().any(|own| own == oid),
+            None => system.strip_prefix("urn:minkang:codes:").is_some_and(|id| id == self.id),
+        }
+    }
+    /// Bytes that codes, names and indexes take, about: for the figures of the terminology page.
+    pub fn bytes(&self) -> usize {
+        let text = |text: &str| size_of::<Box<str>>() + text.len().next_multiple_of(16);
+        self.codes.iter().map(|c| text(&c.code) + text(&c.name)).sum::<usize>()
+            + self.aliases.iter().map(|(_, a)| 8 + text(a)).sum::<usize>()
+            + self.parents.iter().map(|(_, p)| 8 + text(p)).sum::<usize>()
+            + (self.lookup.by_code.capacity() + self.lookup.by_name.capacity()) * 8 / 7 * 5
     }
 }
+
+fn hash(text: &str) -> u64 {
+    xxh3_64(text.as_bytes())
+}
+
+fn name_at<'t>(codes: &'t [Code], aliases: &'t [(u32, Box<str>)], at: u32) -> &'t str {
+    if at & ALIAS == 0 { &codes[at as usize].name } else { &aliases[(at & !ALIAS) as usize].1 }
+}
+
+/// An institution's own codes that have an approved standard code (院内码对照), by table.
+#[derive(Debug, Clone, Default)]
+pub struct LocalMaps {
+    /// By identifier of the table: local code to standard code.
+    pub tables: HashMap<String, Arc<LocalMap>>,
+}
+
+/// Local code to standard code.
+pub type LocalMap = HashMap<Box<str>, Box<str>>;
 
 /// All code tables by identifier. Cheap to clone; replaced as a whole when a table is imported.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +226,10 @@ impl CodeTables {
     pub fn get(&self, id: &str) -> Option<&Arc<CodeTable>> {
         self.tables.get(id)
     }
+    /// The table that a canonical address, `urn:oid:…` or identifier names.
+    pub fn called(&self, system: &str) -> Option<&Arc<CodeTable>> {
+        self.tables.get(system).or_else(|| self.tables.values().find(|table| table.is_called(system)))
+    }
     /// The name of a code, or the code itself where the table does not know it.
     pub fn display<'a>(&'a self, table: &str, code: &'a str) -> &'a str {
         self.tables.get(table).and_then(|t| t.name_of(code)).unwrap_or(code)
@@ -79,8 +237,9 @@ impl CodeTables {
 }
 
 /// Reads a code table in the form of `docs/catalog.md`: a head of `# key: value` lines, a heading line, then one
-/// tab-separated code and name a line. A column `aliases` holds other names separated by `|`; further columns are for
-/// readers and other programs and are not loaded.
+/// tab-separated code and name a line. A column `aliases` holds other names separated by `|`, `parent` the broader
+/// code, `status` the word `retired`, `replaced_by` the code that stands for it now; further columns are for readers
+/// and other programs and are not loaded.
 ///
 /// # Errors
 /// Every problem of the file, with its line.
@@ -90,8 +249,7 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     // Columns of the heading line; 0 before it.
     let mut columns = 0;
-    let mut alias_column = None;
-    let mut aliases: Vec<(&str, u32)> = Vec::new();
+    let [mut aliases, mut parent, mut status, mut replaced_by] = [None; 4];
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let mut wrong = |message: String| problems.push(Problem::new(file, index + 1, message));
         if line.trim().is_empty() {
@@ -109,6 +267,24 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
                 "standard" => table.standard = value,
                 "edition" => table.edition = value,
                 "source" => table.source = value,
+                "url" => table.url = value,
+                "oid" => {
+                    table.oids =
+                        value.split([' ', ',']).filter(|o| !o.is_empty()).map(str::to_owned).collect()
+                }
+                "groups" => table.groups = value,
+                "hierarchy" => match Hierarchy::named(&value) {
+                    Some(hierarchy) => table.hierarchy = hierarchy,
+                    None => wrong(format!("hierarchy 只能是 {}，现为“{value}”", Hierarchy::NAMES.join("、"))),
+                },
+                "local-codes" => match value.as_str() {
+                    "expected" => table.local_codes = true,
+                    other => wrong(format!("local-codes 只能是 expected，现为“{other}”")),
+                },
+                "valid-from" => match value.parse() {
+                    Ok(day) => table.valid_from = Some(day),
+                    Err(_) => wrong(format!("valid-from 应为日期，例如 2021-01-01，现为“{value}”")),
+                },
                 "note" | "columns" => {}
                 "complete" => match value.as_str() {
                     "yes" => table.complete = true,
@@ -123,7 +299,9 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
         let (code, name, others) = (cells[0], cells.get(1).copied(), cells.len().saturating_sub(2));
         if columns == 0 {
             columns = 2 + others;
-            alias_column = cells.iter().position(|c| *c == "aliases");
+            let column = |name: &str| cells.iter().position(|c| *c == name);
+            (aliases, parent) = (column("aliases"), column("parent"));
+            (status, replaced_by) = (column("status"), column("replaced_by"));
             if code != "code" || name != Some("name") {
                 wrong("第一行数据前应有列名行：code<制表符>name".to_owned());
             }
@@ -143,8 +321,15 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
         } else {
             let position = table.codes.len() as u32;
             table.codes.push(Code { code: code.into(), name: name.into() });
-            let others = alias_column.and_then(|c| cells.get(c)).copied().unwrap_or_default();
-            aliases.extend(others.split('|').map(str::trim).filter(|a| !a.is_empty()).map(|a| (a, position)));
+            let cell = |column: Option<usize>| column.and_then(|c| cells.get(c)).copied().unwrap_or_default();
+            let others = cell(aliases).split('|').map(str::trim).filter(|a| !a.is_empty());
+            table.aliases.extend(others.map(|alias| (position, alias.into())));
+            if !cell(parent).is_empty() {
+                table.parents.push((position, cell(parent).into()));
+            }
+            if cell(status) == "retired" {
+                table.retired.insert(position, Retired { replaced_by: cell(replaced_by).into() });
+            }
         }
     }
     if table.id.is_empty() || table.name.is_empty() {
@@ -154,9 +339,6 @@ pub fn parse_table(file: &str, text: &str) -> Result<CodeTable, Vec<Problem>> {
         problems.push(Problem::new(file, 1, "没有任何代码".to_owned()));
     }
     table.index();
-    for (alias, position) in aliases {
-        table.by_name.entry(alias.into()).or_insert(position);
-    }
     if problems.is_empty() { Ok(table) } else { Err(problems) }
 }
 

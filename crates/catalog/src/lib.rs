@@ -10,6 +10,7 @@ pub mod codes;
 mod digest;
 pub mod files;
 pub mod headings;
+pub mod hierarchy;
 pub mod load;
 pub mod model;
 pub mod parse;
@@ -24,9 +25,10 @@ pub mod title;
 pub mod value;
 
 pub use check::Checker;
-pub use codes::{Code, CodeTable, CodeTables};
+pub use codes::{Code, CodeTable, CodeTables, LocalMap, LocalMaps, Retired};
 pub use files::{from_dir, shipped};
 pub use headings::{HeadingError, HeadingNames, Mapping, map_headings};
+pub use hierarchy::Hierarchy;
 pub use model::*;
 pub use problem::Problem;
 pub use protection::{
@@ -34,6 +36,6 @@ pub use protection::{
     SensitiveCategory,
 };
 pub use role::{Role, RoleGrant, RoleSpan};
-pub use row::{Checked, Issue, RawRow, RuleSet};
+pub use row::{Checked, Issue, LocalValue, RawRow, RuleSet};
 pub use score::{RuleCounts, Score, Weighed};
 pub use value::Value;

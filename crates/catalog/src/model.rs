@@ -89,6 +89,20 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// The text field that names what a code field says: `diagnosis_name` beside `diagnosis_code`, or the next text
+    /// field whose name ends in `_name`.
+    pub fn name_beside(&self, position: usize) -> Option<usize> {
+        let own = &self.fields.get(position)?.name;
+        let text = |f: &Field| matches!(f.kind, FieldKind::Text { .. });
+        let wanted = own.strip_suffix("_code").map(|stem| format!("{stem}_name"));
+        let exact = wanted.and_then(|w| self.fields.iter().position(|f| f.name == w && text(f)));
+        exact.or_else(|| {
+            let near = self.fields.iter().enumerate().skip(position.saturating_sub(2)).take(5);
+            near.filter(|(_, f)| f.name.ends_with("_name") && text(f))
+                .min_by_key(|(at, _)| at.abs_diff(position))
+                .map(|(at, _)| at)
+        })
+    }
     /// The name of its fact table.
     pub fn table(&self) -> String {
         format!("fact_{}", self.code)

@@ -22,6 +22,15 @@ pub struct Issue {
     pub value: String,
 }
 
+/// A code of the sender's own that was translated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalValue {
+    /// The field.
+    pub field: u16,
+    /// The code as it came.
+    pub code: Box<str>,
+}
+
 /// A row after checking.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
@@ -33,6 +42,8 @@ pub struct Checked {
     pub applicable: RuleSet,
     /// What is wrong with it, in the order of the rules; at most one issue for each rule.
     pub issues: Vec<Issue>,
+    /// Codes of the sender's own that were translated; empty for nearly every row.
+    pub local: Vec<LocalValue>,
     /// Whether one of the issues rejects it.
     pub rejected: bool,
     /// Whether the row withdraws an earlier one (revision mark 2). Such a row is checked only for its key

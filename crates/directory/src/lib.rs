@@ -3,18 +3,17 @@
 //! What is written goes to PostgreSQL first; then this process changes its snapshot and tells the others, which
 //! listen with [`Directory::follow`].
 
-pub mod codes;
 pub mod divisions;
 pub mod institutions;
 pub mod pages;
-pub mod reader;
 pub mod registry;
+mod sheet;
 mod snapshot;
+pub mod terminology;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use catalog::{CodeTable, CodeTables};
+use catalog::CodeTables;
 use kernel::Result;
 use kernel::error::Doing;
 use store::{Db, DbDoing, Migration};
@@ -39,10 +38,18 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0003_divisions",
         sql: include_str!("../migrations/0003_divisions.sql"),
     },
+    Migration {
+        context: "directory",
+        name: "0004_terminology",
+        sql: include_str!("../migrations/0004_terminology.sql"),
+    },
 ];
 
 /// The channel on which processes tell each other that a registry changed.
 const CHANNEL: &str = "minkang_directory";
+
+/// How often it is looked whether editions of another day hold.
+const LOOK_AT_DATES: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The registries of this process. Share one.
 #[derive(Debug)]
@@ -52,12 +59,8 @@ pub struct Directory {
     institutions: RwLock<Arc<Snapshot>>,
     regions: RwLock<Arc<Known>>,
     tables: RwLock<Arc<CodeTables>>,
-    /// Pinyin initials of the names of tables that were looked things up in, with the table they were made of.
-    initials: Mutex<HashMap<String, (Arc<CodeTable>, Initials)>>,
+    terms: terminology::Terms,
 }
-
-/// The initials of each code's name, in the order of the table.
-type Initials = Arc<Vec<Box<str>>>;
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,16 +68,18 @@ enum Registry {
     Institutions,
     Regions,
     Codes,
+    Maps,
 }
 
 impl Registry {
-    const ALL: [Registry; 3] = [Registry::Institutions, Registry::Regions, Registry::Codes];
+    const ALL: [Registry; 4] = [Registry::Institutions, Registry::Regions, Registry::Codes, Registry::Maps];
 
     const fn word(self) -> &'static str {
         match self {
             Registry::Institutions => "institutions",
             Registry::Regions => "regions",
             Registry::Codes => "codes",
+            Registry::Maps => "code_maps",
         }
     }
 }
@@ -88,7 +93,7 @@ impl Directory {
             regions: RwLock::default(),
             tables: RwLock::new(Arc::new(shipped.clone())),
             shipped,
-            initials: Mutex::default(),
+            terms: terminology::Terms::default(),
         };
         directory.refresh().await?;
         Ok(directory)
@@ -106,7 +111,12 @@ impl Directory {
         match registry {
             Registry::Institutions => put(&self.institutions, Snapshot::read(&self.db).await?),
             Registry::Regions => put(&self.regions, Known::read(&self.db).await?),
-            Registry::Codes => put(&self.tables, codes::in_force(&self.db, &self.shipped).await?),
+            Registry::Codes => {
+                put(&self.tables, self.tables_of_today().await?);
+                // A map to a code that is gone no longer holds.
+                self.reload_maps().await?;
+            }
+            Registry::Maps => self.reload_maps().await?,
         }
         Ok(())
     }
@@ -130,7 +140,13 @@ impl Directory {
         listener.listen(CHANNEL).await.db("listen for registries")?;
         self.refresh().await?;
         loop {
-            let notice = listener.recv().await.doing("wait for changes of the registries")?;
+            let Ok(notice) = tokio::time::timeout(LOOK_AT_DATES, listener.recv()).await else {
+                if self.editions_are_due() {
+                    self.reload(Registry::Codes).await?;
+                }
+                continue;
+            };
+            let notice = notice.doing("wait for changes of the registries")?;
             if let Some(registry) = Registry::ALL.into_iter().find(|r| r.word() == notice.payload()) {
                 self.reload(registry).await?;
             }
@@ -156,21 +172,6 @@ impl Directory {
     pub(crate) fn tables_now(&self) -> Arc<CodeTables> {
         get(&self.tables)
     }
-
-    /// The pinyin initials of a table's names, made on first use.
-    pub(crate) fn initials_of(&self, table: &Arc<CodeTable>) -> Initials {
-        let mut made = self.initials.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, initials)) = made.get(&table.id)
-            && Arc::ptr_eq(of, table)
-        {
-            return Arc::clone(initials);
-        }
-        let initials: Initials = Arc::new(
-            table.codes.iter().map(|c| standards::pinyin::initials(&c.name).into_boxed_str()).collect(),
-        );
-        made.insert(table.id.clone(), (Arc::clone(table), Arc::clone(&initials)));
-        initials
-    }
 }
 
 fn get<T>(lock: &RwLock<Arc<T>>) -> Arc<T> {
@@ -179,10 +180,4 @@ fn get<T>(lock: &RwLock<Arc<T>>) -> Arc<T> {
 
 fn put<T>(lock: &RwLock<Arc<T>>, value: T) {
     *lock.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
-}
-
-impl contracts::Terminology for Directory {
-    fn tables(&self) -> Arc<CodeTables> {
-        self.tables_now()
-    }
 }

@@ -1,6 +1,5 @@
-//! Pages of the registries: `/institutions` and `/codes`.
+//! Pages of the registries: `/institutions`; those of terminology are with it.
 
-mod codes;
 mod institutions;
 
 use std::sync::Arc;
@@ -19,16 +18,12 @@ const PAGE: usize = 50;
 
 /// The routes of the registries.
 pub fn routes(directory: Arc<Directory>) -> Routes<()> {
-    let signed_in = Access::SignedIn("代码表是公开标准，任何登录用户填报、核对数据时都要查阅");
     Routes::new()
         .get("/institutions", Access::Needs(INSTITUTIONS), institutions::list_page)
         .get("/institutions.csv", Access::Needs(INSTITUTIONS), institutions::export)
         .get("/institutions/{id}", Access::Needs(INSTITUTIONS), institutions::detail_page)
-        .get("/codes", signed_in, codes::list_page)
-        .get("/codes/{table}", signed_in, codes::table_page)
-        .get("/codes/{table}/export.csv", signed_in, codes::export)
-        .get("/api/v1/codes/{table}", signed_in, codes::json)
-        .with_state(directory)
+        .with_state(Arc::clone(&directory))
+        .merge(crate::terminology::pages::routes(directory))
 }
 
 /// The page asked for, from 1, and the rows that it shows.

@@ -1,6 +1,6 @@
 //! Initials of Chinese names for search: 张伟 → `zw`, 单田芳 → `stf`.
 
-use ::pinyin::ToPinyin;
+use ::pinyin::{ToPinyin, ToPinyinMulti};
 
 use crate::width::fold_char;
 
@@ -78,6 +78,30 @@ fn push(c: char, out: &mut String) {
     }
 }
 
+/// Every reading of a Chinese character (多音字), in lower case without tones, the commonest first; empty for other
+/// characters. `ü` is written `v` as keyboards do, and also `u`.
+#[must_use]
+pub fn readings(c: char) -> Vec<Box<str>> {
+    let mut out: Vec<Box<str>> = Vec::new();
+    let mut add = |reading: String| {
+        if !reading.is_empty() && !out.iter().any(|r| **r == *reading) {
+            out.push(reading.into_boxed_str());
+        }
+    };
+    // Some characters have a commonest reading only.
+    let commonest = c.to_pinyin().map(::pinyin::Pinyin::plain);
+    let all = c.to_pinyin_multi().into_iter().flatten().map(::pinyin::Pinyin::plain);
+    for plain in commonest.into_iter().chain(all) {
+        if plain.contains('ü') {
+            add(plain.replace('ü', "v"));
+            add(plain.replace('ü', "u"));
+        } else {
+            add(plain.chars().map(plain_letter).collect());
+        }
+    }
+    out
+}
+
 /// A letter without its tone mark: names such as 嗯 begin with an accented letter.
 fn plain_letter(c: char) -> char {
     match c {
@@ -118,6 +142,18 @@ mod tests {
             ("🙂", ""),
         ] {
             assert_eq!(initials(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn readings_of_characters() {
+        for (c, expected) in [('行', "xing hang"), ('绿', "lv lu"), ('高', "gao"), ('A', ""), ('，', "")]
+        {
+            let found = readings(c);
+            for reading in expected.split(' ').filter(|r| !r.is_empty()) {
+                assert!(found.iter().any(|f| &**f == reading), "{c}: {found:?}");
+            }
+            assert_eq!(found.is_empty(), expected.is_empty(), "{c}");
         }
     }
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use directory::codes::{CodeImport, Sample};
-use directory::reader::{Columns, read_codes};
+use directory::terminology::editions::{CodeImport, Sample};
+use directory::terminology::reader::{Columns, read_codes};
 use kernel::Clock;
 
 use crate::Common;
@@ -13,7 +13,7 @@ use crate::commands::with_platform;
 /// 代码表
 #[derive(Debug, Subcommand)]
 pub enum CodesCommand {
-    /// 从文件导入一个代码表的新版本（CSV 或 TSV）
+    /// 从文件导入一个代码表的新版本（CSV、TSV 或 XLSX）
     Import(ImportArgs),
 }
 
@@ -45,6 +45,9 @@ pub struct ImportArgs {
     /// 名称所在列；缺省按列名识别
     #[arg(long)]
     pub name_column: Option<String>,
+    /// 从哪一天起施行（如 2025-01-01）；缺省为今天
+    #[arg(long)]
+    pub valid_from: Option<chrono::NaiveDate>,
     /// 只报告会有什么变化，不写入
     #[arg(long)]
     pub dry_run: bool,
@@ -71,6 +74,7 @@ pub async fn run(common: &Common, command: CodesCommand) -> anyhow::Result<()> {
             rows,
             dry_run: args.dry_run,
             loaded_by: "命令行".to_owned(),
+            valid_from: args.valid_from,
         };
         let report = platform.directory.import_codes(import, kernel::SystemClock.now()).await?;
         println!(

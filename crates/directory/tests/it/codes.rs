@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use contracts::Terminology;
 use directory::Directory;
-use directory::codes::{CodeImport, ImportReport};
-use directory::reader::{Columns, read_codes};
+use directory::terminology::editions::{CodeImport, ImportReport};
+use directory::terminology::reader::{Columns, read_codes};
 use kernel::{Caller, Clock};
 
 use crate::{get, registries, shipped};
@@ -23,6 +23,7 @@ fn import(table: &str, edition: &str, text: &str) -> CodeImport {
         rows: read_codes(text.as_bytes(), &Columns::default()).unwrap(),
         dry_run: false,
         loaded_by: "测试".into(),
+        valid_from: None,
     }
 }
 
@@ -69,10 +70,11 @@ async fn an_edition_is_laid_over_the_shipped_table() {
         Directory::open(db.db().clone(), shipped()).await.unwrap().tables().get("sex").unwrap().clone();
     let codes: Vec<&str> = table.codes.iter().map(|c| &*c.code).collect();
     assert_eq!(codes, ["8", "1", "2"]);
-    let kept: Vec<(String, bool)> = sqlx::query_as("select edition, in_force from code_edition order by id")
-        .fetch_all(db.pool())
-        .await
-        .unwrap();
+    let kept: Vec<(String, bool)> =
+        sqlx::query_as("select edition, valid_to is null from code_edition order by id")
+            .fetch_all(db.pool())
+            .await
+            .unwrap();
     assert_eq!(kept, [("2030".to_owned(), false), ("本地".to_owned(), true)]);
 }
 
@@ -106,7 +108,7 @@ async fn tables_are_listed_and_searched() {
         ("", "I10.x00 E11.900 I11.900"),
         ("i1", "I10.x00 I11.900"),
         ("I10.X00", "I10.x00"),
-        ("高血压", "I10.x00 I11.900"),
+        ("高血压", "I11.900 I10.x00"),
         ("gxy", "I11.900 I10.x00"),
         ("2xtnb", "E11.900"),
         ("感冒", ""),

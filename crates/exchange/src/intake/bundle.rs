@@ -185,7 +185,8 @@ impl Reading<'_> {
                 Trouble::File(format!("目录中没有数据集 {}，无法保存 {} 资源。", row.dataset, row.kind))
             })?;
             let (_, checker, counts) = self.checkers.entry(dataset.number).or_insert_with(|| {
-                let checker = Checker::new(dataset, self.checking.tables.clone());
+                let checker =
+                    Checker::with_maps(dataset, self.checking.tables.clone(), self.checking.maps.as_deref());
                 (dataset.clone(), checker, RuleCounts::new(dataset.rules.len()))
             });
             let checked = checker.check(&row.row, self.checking.received_at);

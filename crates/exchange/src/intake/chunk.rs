@@ -89,6 +89,7 @@ impl Inner {
         }
         self.list_issues(tx, batch.id, dataset, chunk, listed).await?;
         tally.save(tx, batch, dataset.number).await?;
+        self.count_codes(tx, batch, dataset, chunk, &rows, &outcomes).await?;
         Ok(tally.totals())
     }
 

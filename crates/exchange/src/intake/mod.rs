@@ -12,6 +12,7 @@
 mod accept;
 pub(crate) mod bundle;
 pub mod chunk;
+mod coding;
 mod process;
 mod resources;
 mod tally;

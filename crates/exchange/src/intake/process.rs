@@ -148,6 +148,7 @@ impl Claim {
 /// What rows are checked against.
 pub(super) struct Checking {
     pub(super) tables: Arc<catalog::CodeTables>,
+    pub(super) maps: Option<Arc<catalog::LocalMaps>>,
     pub(super) received_at: NaiveDateTime,
 }
 
@@ -177,6 +178,7 @@ impl Inner {
     pub(super) fn checking(&self, batch: &Batch) -> Checking {
         Checking {
             tables: self.parts.terminology.tables(),
+            maps: self.parts.terminology.local_maps(batch.reference.institution),
             received_at: kernel::clock::to_china(batch.reference.received_at),
         }
     }
@@ -487,7 +489,7 @@ fn read_tabular(
     skip: i64,
     send: &mpsc::Sender<Parcel>,
 ) -> Result<()> {
-    let checker = Checker::new(&dataset, checking.tables.clone());
+    let checker = Checker::with_maps(&dataset, checking.tables.clone(), checking.maps.as_deref());
     let mut counts = RuleCounts::new(dataset.rules.len());
     let mut ending = Ending::default();
     match read::open(file, &dataset, None) {

@@ -1,7 +1,10 @@
-//! Reading the files in which authorities publish code tables: CSV or TSV, UTF-8 or GB18030, any column order.
+//! Reading the files in which authorities publish code tables and institutions their maps: CSV or TSV in UTF-8 or
+//! GB18030, or a workbook; any column order.
 
 use std::borrow::Cow;
+use std::io::Cursor;
 
+use calamine::Reader;
 use kernel::{Refusal, Result};
 
 /// Which columns to read; by heading, without regard to case. `None`: found by their headings.
@@ -14,7 +17,7 @@ pub struct Columns {
 }
 
 /// A row of a code table, with its line for messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CodeRow {
     /// Number of the row, from 1; the heading is not counted.
     pub number: u64,
@@ -22,6 +25,43 @@ pub struct CodeRow {
     pub code: String,
     /// Its name.
     pub name: String,
+    /// The broader code, where a column gives it.
+    pub parent: String,
+    /// Whether it is no longer to be used.
+    pub retired: bool,
+    /// The code that stands for it now.
+    pub replaced_by: String,
+    /// Other names.
+    pub aliases: Vec<String>,
+}
+
+const PARENTS: &[&str] = &["parent", "上级编码", "上级代码", "父编码", "父级编码", "父代码"];
+const STATES: &[&str] = &["status", "状态", "使用状态"];
+const REPLACED: &[&str] = &["replaced_by", "替代编码", "替代代码", "新编码"];
+const ALIASES: &[&str] = &["aliases", "aliases_simplified", "别名", "同义词", "其他名称"];
+
+/// A table as a file holds it: headings in lower case, and rows of trimmed cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grid {
+    /// Headings, in lower case.
+    pub headings: Vec<String>,
+    /// Rows; a short row lacks its last cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Grid {
+    /// The column with one of these headings.
+    pub fn column(&self, names: &[&str]) -> Option<usize> {
+        names.iter().find_map(|name| self.headings.iter().position(|h| h == name))
+    }
+}
+
+/// Rows that a file may have at most.
+const MOST_ROWS: usize = 500_000;
+
+/// The cell of a row; empty without column.
+pub fn cell(row: &[String], at: Option<usize>) -> &str {
+    at.and_then(|at| row.get(at)).map_or("", String::as_str)
 }
 
 const CODES: &[&str] = &[
@@ -51,6 +91,36 @@ const NAMES: &[&str] = &[
 
 /// Reads a code table.
 pub fn read_codes(bytes: &[u8], columns: &Columns) -> Result<Vec<CodeRow>> {
+    let grid = read_grid(bytes)?;
+    let code = column(&grid.headings, columns.code.as_deref(), CODES, &["编码", "代码", "code"], "编码")?;
+    let name = column(&grid.headings, columns.name.as_deref(), NAMES, &["名称", "name"], "名称")?;
+    let (parent, status) = (grid.column(PARENTS), grid.column(STATES));
+    let (replaced, aliases) = (grid.column(REPLACED), grid.column(ALIASES));
+    let row = |(row, number): (&Vec<String>, u64)| CodeRow {
+        number,
+        code: cell(row, Some(code)).to_owned(),
+        name: cell(row, Some(name)).to_owned(),
+        parent: cell(row, parent).to_owned(),
+        retired: matches!(
+            cell(row, status).to_lowercase().as_str(),
+            "retired" | "停用" | "废止" | "作废" | "已停用" | "inactive"
+        ),
+        replaced_by: cell(row, replaced).to_owned(),
+        aliases: cell(row, aliases)
+            .split(['|', '、', ';', '；'])
+            .map(str::trim)
+            .filter(|a| !a.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    };
+    Ok(grid.rows.iter().zip(1..).map(row).collect())
+}
+
+/// Reads a file as a table: a workbook's first sheet, or text with separators.
+pub fn read_grid(bytes: &[u8]) -> Result<Grid> {
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xd0\xcf\x11\xe0") {
+        return workbook(bytes);
+    }
     let text = decode(bytes)?;
     // Lines that begin with # before the heading are remarks.
     let mut body: &str = &text;
@@ -77,15 +147,33 @@ pub fn read_codes(bytes: &[u8], columns: &Columns) -> Result<Vec<CodeRow>> {
         .iter()
         .map(|h| h.trim_matches(['"', ' ']).to_lowercase())
         .collect();
-    let code = column(&headings, columns.code.as_deref(), CODES, &["编码", "代码", "code"], "编码")?;
-    let name = column(&headings, columns.name.as_deref(), NAMES, &["名称", "name"], "名称")?;
     let mut rows = Vec::new();
-    for (index, record) in reader.records().enumerate() {
+    for record in reader.records().take(MOST_ROWS) {
         let record = record.map_err(|error| unreadable(&error))?;
-        let cell = |at: usize| record.get(at).unwrap_or_default().trim().to_owned();
-        rows.push(CodeRow { number: index as u64 + 1, code: cell(code), name: cell(name) });
+        rows.push(record.iter().map(|cell| cell.trim().to_owned()).collect());
     }
-    Ok(rows)
+    Ok(Grid { headings, rows })
+}
+
+fn workbook(bytes: &[u8]) -> Result<Grid> {
+    let damaged = |error: calamine::Error| {
+        Refusal::invalid(
+            "codes.not_text",
+            format!("Excel 工作簿打不开（{error}）。请检查文件是否完整、是否加密，或另存为 CSV 后再导入。"),
+        )
+    };
+    let mut book = calamine::open_workbook_auto_from_rs(Cursor::new(bytes)).map_err(damaged)?;
+    let Some(sheet) = book.worksheet_range_at(0) else { return Ok(Grid::default()) };
+    let sheet = sheet.map_err(damaged)?;
+    let mut rows = sheet
+        .rows()
+        .take(MOST_ROWS)
+        .map(|row| row.iter().map(|cell| cell.to_string().trim().to_owned()).collect::<Vec<String>>())
+        .skip_while(|row| {
+            row.first().is_none_or(|first| first.starts_with('#') || row.iter().all(String::is_empty))
+        });
+    let headings = rows.next().unwrap_or_default().iter().map(|h| h.to_lowercase()).collect();
+    Ok(Grid { headings, rows: rows.filter(|row| row.iter().any(|cell| !cell.is_empty())).collect() })
 }
 
 fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
@@ -93,7 +181,7 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
     if bytes.contains(&0) {
         return Err(Refusal::invalid(
             "codes.not_text",
-            "这不是文本文件（含有空字节，可能是 Excel 工作簿）。请另存为 CSV 后再导入。",
+            "这不是文本文件（含有空字节）。请另存为 CSV 或 XLSX 后再导入。",
         )
         .into());
     }
