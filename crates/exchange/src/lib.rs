@@ -18,6 +18,7 @@ pub mod bundle;
 pub mod fhir;
 pub mod folder;
 pub mod intake;
+mod limits;
 pub mod quality;
 pub mod read;
 

@@ -13,13 +13,16 @@ use catalog::Catalog;
 use chrono::{DateTime, Duration, Utc};
 use contracts::Institutions;
 use futures::future::BoxFuture;
-use kernel::access::InstitutionId;
+use kernel::access::{Factor, InstitutionId};
 use kernel::{AccountId, Caller, CallerKind, Clock, Id, Refusal, RefusalKind, RegionCode, Result};
 use store::Db;
 
+use crate::provider::credential;
 use crate::secret::{self, SecretDigest};
 use crate::session::{self, rules};
 use crate::{client, cookie, embed, grants};
+
+mod bearer;
 
 /// How long a caller is remembered without asking the database.
 pub const KEEP: Duration = Duration::seconds(5);
@@ -186,26 +189,18 @@ impl Gatekeeper {
         let found = self
             .recall(key, address, async |now| {
                 let live = client::load_open(self.db.pool(), &client_id).await?;
-                // Compared for unknown clients as well, so that both take the same way.
-                let expected = live.as_ref().map_or_else(|| vec![0; 32], |l| l.secret_digest.clone());
-                let right = secret::same(&secret::digest(&given), &expected);
-                let Some(live) = live.filter(|_| right) else { return Ok(None) };
-                if live.last_used_at.is_none_or(|used| rules::worth_touching(used, now)) {
-                    client::touch(self.db.pool(), live.id, now).await?;
-                }
-                let institution = Id::new(i64::from(live.institution_id));
-                let card = self.institutions.by_id(institution);
-                let caller = Caller {
-                    name: live.name.clone(),
-                    role: "接入客户端".to_owned(),
-                    institution: Some(institution),
-                    institution_name: card.as_ref().map(|c| c.name.clone()).unwrap_or_default(),
-                    region: card.as_ref().map_or(RegionCode::NATION, |c| c.region),
-                    address: address.to_owned(),
-                    grants: grants::of_client(institution),
-                    ..Caller::blank(CallerKind::Client)
+                let known = match &live {
+                    Some(live) => {
+                        credential::of(self.db.pool(), credential::Owner::Client(live.id), now).await?
+                    }
+                    None => Vec::new(),
                 };
-                Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Client(live.id), until: now + KEEP }))
+                // Compared for unknown clients as well, so that both take the same way.
+                let right = credential::is_secret(&known, &given);
+                let Some(live) = live.filter(|live| right && live.auth_method == "secret") else {
+                    return Ok(None);
+                };
+                Ok(Some(self.known_client(&live, address, Factor::Single, now).await?))
             })
             .await?;
         found.map(Some).ok_or_else(|| wrong().into())
@@ -224,6 +219,9 @@ impl web::Authenticator for Gatekeeper {
     fn authenticate<'a>(&'a self, asking: web::Asking<'a>) -> BoxFuture<'a, Result<Option<Arc<Caller>>>> {
         let web::Asking { headers, address, .. } = asking;
         Box::pin(async move {
+            if let Some(decided) = self.by_program(asking).await? {
+                return Ok(decided);
+            }
             let basic = headers
                 .get(header::AUTHORIZATION)
                 .and_then(|value| value.to_str().ok())

@@ -6,6 +6,7 @@
 //! | account | 账号 | [`account`] |
 //! | session | 登录会话 | [`session`] |
 //! | machine client | 接入客户端 | [`client`] |
+//! | single sign-on | 单点登录 | [`provider`] |
 //! | signed link | 签名链接 | [`embed`] |
 //! | audit trail | 审计日志 | [`audit`] |
 //! | desk | 工作台 | [`desk`] |
@@ -18,14 +19,18 @@ pub mod desk;
 pub mod divisions;
 pub mod embed;
 pub mod grants;
+pub mod jose;
 pub mod notice;
 pub mod password;
+pub mod provider;
 pub mod secret;
 pub mod session;
 pub mod sign_in;
 
 mod actor;
+mod certificate;
 mod cookie;
+mod outbound;
 mod page;
 mod row;
 
@@ -64,6 +69,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0004_divisions",
         sql: include_str!("../migrations/0004_divisions.sql"),
     },
+    Migration {
+        context: "identity",
+        name: "0005_single_sign_on",
+        sql: include_str!("../migrations/0005_single_sign_on.sql"),
+    },
 ];
 
 /// What the operator sets.
@@ -95,6 +105,7 @@ pub struct Identity {
     pub(crate) options: store::Settings,
     pub(crate) hasher: Arc<password::Hasher>,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
+    pub(crate) ring: Arc<std::sync::Mutex<Option<Arc<provider::Ring>>>>,
 }
 
 impl Identity {
@@ -119,6 +130,7 @@ impl Identity {
             options,
             hasher: Arc::new(password::Hasher::new()?),
             gatekeeper,
+            ring: Arc::default(),
         })
     }
 
@@ -171,6 +183,7 @@ impl Identity {
             .merge(sign_in::routes(self))
             .merge(account::routes(self))
             .merge(client::routes(self))
+            .merge(provider::routes(self))
             .merge(embed::routes(self))
             .merge(audit::routes(self))
             .merge(desk::routes(self))

@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use store::{Db, DbDoing, Gated};
 
 use crate::intake::chunk::ISSUE_VALUE;
-use crate::{Exchange, quality};
+use crate::{Exchange, limits, quality};
 
 /// A receipt (回执): what became of a batch.
 #[derive(Debug, Clone, FromRow)]
@@ -181,6 +181,8 @@ pub async fn read(exchange: &Exchange, reach: &Reach, id: i64) -> Result<Receipt
         .filter(|found| {
             let card = exchange.institutions().by_id(i64::from(found.institution_id).into());
             card.is_some_and(|card| reach.covers(card.id, &card.region))
+                && limits::numbers(reach.caller(), exchange.catalog())
+                    .is_none_or(|own| found.dataset.is_some_and(|number| own.contains(&number)))
         })
         .ok_or_else(|| Refusal::not_found("batch.unknown", "没有这个批次，或不在您的权限范围内。").into())
 }
@@ -205,6 +207,7 @@ pub async fn list(exchange: &Exchange, reach: &Reach, filter: &Filter, limit: i6
             and ($5::timestamptz is null or b.received_at >= $5)
             and ($6::timestamptz is null or b.received_at < $6)
             and ($7::bigint is null or b.id < $7)
+            and ($9::smallint[] is null or b.dataset = any($9))
          order by b.id desc limit $8"
     );
     sqlx::query_as::<_, Receipt>(sqlx::AssertSqlSafe(sql))
@@ -216,6 +219,7 @@ pub async fn list(exchange: &Exchange, reach: &Reach, filter: &Filter, limit: i6
         .bind(filter.day.and_then(|day| day.succ_opt()).map(midnight))
         .bind(filter.before)
         .bind(limit)
+        .bind(limits::numbers(reach.caller(), exchange.catalog()))
         .fetch_all(exchange.db().pool())
         .await
         .db("list receipts")

@@ -110,6 +110,7 @@ impl Intake {
                 )
             })?),
         };
+        crate::limits::may_send(reach.caller(), dataset.map(AsRef::as_ref))?;
         let number = dataset.map(|d| d.number);
         if let Some(id) = self.earlier(&submission, number).await? {
             return Ok(Accepted { batch: id, repeated: true, place: None });

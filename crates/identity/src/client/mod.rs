@@ -9,10 +9,11 @@ use kernel::access::InstitutionId;
 use kernel::{Caller, Purpose, Refusal, Result};
 use web::{Access, Routes};
 
-pub use store::{ClientRow, LiveClient, load_open, touch};
+pub use store::{ClientRow, LiveClient, load_by_certificate, load_open, load_open_by_id, touch, touch_in};
 
 use crate::account::MANAGE;
-use crate::{Identity, secret};
+use crate::provider::credential;
+use crate::{Identity, provider, secret};
 
 /// The routes of machine clients.
 pub(crate) fn routes(identity: &Identity) -> Routes<()> {
@@ -41,41 +42,93 @@ impl std::fmt::Debug for IssuedClient {
     }
 }
 
+/// What an administrator says of a machine client.
+#[derive(Debug, Clone)]
+pub struct NewClient {
+    /// Whose it is.
+    pub institution: InstitutionId,
+    /// What it is for.
+    pub name: String,
+    /// `secret`, `private_key_jwt` or `tls_client_auth`.
+    pub auth_method: String,
+    /// Its public key or certificate, as pasted, for the latter two.
+    pub pasted: String,
+    /// Codes of the data sets it is limited to; none: all.
+    pub datasets: Option<Vec<String>>,
+    /// Whether it may read the records of its institution's patients.
+    pub reads_records: bool,
+}
+
+impl NewClient {
+    /// A client that proves itself by a secret and sends every data set.
+    pub fn simple(institution: InstitutionId, name: &str) -> Self {
+        Self {
+            institution,
+            name: name.to_owned(),
+            auth_method: "secret".to_owned(),
+            pasted: String::new(),
+            datasets: None,
+            reads_records: false,
+        }
+    }
+}
+
 impl Identity {
-    /// Creates a machine client for an institution.
+    /// Creates a machine client for an institution, with a secret and for all of its data sets.
     pub async fn create_client(
         &self,
         institution: InstitutionId,
         name: &str,
         by: &Caller,
     ) -> Result<IssuedClient> {
-        let name = name.trim();
+        self.open_client(&NewClient::simple(institution, name), by).await
+    }
+
+    /// Creates a machine client.
+    pub async fn open_client(&self, new: &NewClient, by: &Caller) -> Result<IssuedClient> {
+        let new = NewClient { name: new.name.trim().to_owned(), ..new.clone() };
+        let name = &new.name;
         if !(2..=50).contains(&name.chars().count()) || name.chars().any(char::is_control) {
             return Err(
                 Refusal::invalid("client.bad_name", "名称须为 2 至 50 个字，如“HIS 数据上传”。").into()
             );
         }
-        if self.institutions.by_id(institution).is_none() {
+        if self.institutions.by_id(new.institution).is_none() {
             return Err(
                 Refusal::invalid("client.unknown_institution", "没有这个机构，请从列表中选择。").into()
             );
         }
+        let unknown = new.datasets.iter().flatten().find(|code| self.catalog.dataset(code).is_none());
+        if unknown.is_some() || new.datasets.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Refusal::invalid("client.datasets", "请从列表中选择数据集，或选“全部”。").into());
+        }
+        let now = self.clock.now();
+        let (told, credentials) = if new.auth_method == "secret" {
+            let told = secret::random_token()?;
+            let digest = secret::digest(&told);
+            (told, vec![credential::NewCredential::Secret(digest)])
+        } else {
+            (String::new(), provider::application::pasted_credentials(&new.auth_method, &new.pasted, now)?)
+        };
         let link_key = secret::random_key()?;
         let issued = IssuedClient {
             client_id: format!("c-{}", secret::random_suffix(10)?),
-            secret: secret::random_token()?,
+            secret: told,
             link_key: secret::hex(&link_key),
         };
-        let now = self.clock.now();
         self.db
             .transaction(async |tx| {
-                let id = store::insert(tx, &issued, institution, name, &link_key, &by.name, now).await?;
+                let id = store::insert(tx, &issued.client_id, &new, &link_key, &by.name, now).await?;
+                credential::add(tx, credential::Owner::Client(id), &credentials, &by.name, now, now).await?;
                 let entry = AuditEntry {
                     act: "client.create",
                     object_kind: "client",
                     object_id: Some(id),
                     object_label: format!("{} {name}", issued.client_id),
-                    detail: Some(serde_json::json!({ "institution": institution })),
+                    detail: Some(serde_json::json!({
+                        "institution": new.institution, "auth_method": new.auth_method,
+                        "datasets": new.datasets, "reads_records": new.reads_records,
+                    })),
                     ..AuditEntry::default()
                 };
                 audit::record(tx, by, &Purpose::of(""), now, &entry).await

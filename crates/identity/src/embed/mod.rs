@@ -106,7 +106,7 @@ impl Identity {
             )
             .into());
         }
-        let Some(person) = self.person_of(institution, &request.patient).await? else {
+        let Some(person) = self.patient(Some(institution), &request.patient).await? else {
             self.audit_link(&caller, request, "not_found", None).await?;
             return Err(Refusal::not_found(
                 "embed.no_person",
@@ -126,13 +126,16 @@ impl Identity {
         Ok(Embedded { token, person })
     }
 
-    async fn person_of(
+    /// The person that a hospital knows by its own number, or by citizen number.
+    pub(crate) async fn patient(
         &self,
-        institution: kernel::access::InstitutionId,
+        institution: Option<kernel::access::InstitutionId>,
         patient: &str,
     ) -> Result<Option<i64>> {
         let Some(people) = &self.people else { return Ok(None) };
-        if let Some(person) = people.by_local_no(institution, patient).await? {
+        if let Some(institution) = institution
+            && let Some(person) = people.by_local_no(institution, patient).await?
+        {
             return Ok(Some(person));
         }
         let upper = patient.to_ascii_uppercase();

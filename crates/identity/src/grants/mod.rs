@@ -15,5 +15,5 @@ pub mod rules;
 pub mod standing;
 pub mod store;
 
-pub use rules::{Post, of_client, of_embedded, of_role};
+pub use rules::{Post, of_client, of_embedded, of_role, scopes_of_client};
 pub use standing::{Standing, standing};

@@ -57,12 +57,22 @@ pub(super) fn of_exception(
     Some(Grant { line: Line::of_code(line)?, act: Act::of_code(act)?, span })
 }
 
-/// The rights of an institution's machine client: its own uploads, and nothing else.
-pub fn of_client(institution: InstitutionId) -> Vec<Grant> {
-    [Act::Read, Act::Write]
-        .into_iter()
-        .map(|act| Grant { line: Line::Exchange, act, span: Span::Institution(institution) })
-        .collect()
+/// The rights of an institution's machine client: its own uploads; with `reads_records` also the records of its own
+/// patients.
+pub fn of_client(institution: InstitutionId, reads_records: bool) -> Vec<Grant> {
+    let span = Span::Institution(institution);
+    let uploads = [Act::Read, Act::Write].into_iter().map(|act| Grant { line: Line::Exchange, act, span });
+    let records = reads_records.then_some(Grant { line: Line::Medical, act: Act::Read, span });
+    uploads.chain(records).collect()
+}
+
+/// The scopes that a machine client may ask for: all that its rights fill.
+pub fn scopes_of_client(reads_records: bool) -> Vec<String> {
+    let mut scopes = vec!["api:exchange.read".to_owned(), "api:exchange.write".to_owned()];
+    if reads_records {
+        scopes.extend(["system/*.rs".to_owned(), "system/*.read".to_owned()]);
+    }
+    scopes
 }
 
 /// The rights of a hospital workstation that embeds the record: reading in the city of its institution.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -18,7 +18,7 @@ use kernel::{Caller, Error, RefusalKind, Result};
 use tracing::Instrument;
 
 use super::explain::explain;
-use super::origin::{ClientAddress, client_address, forged};
+use super::origin::{ClientAddress, client_address, forged, share, shared};
 use super::panicked;
 use crate::Failure;
 use crate::frame::{Face, Frame};
@@ -53,7 +53,13 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let address = client_address(peer, request.headers(), &gate.trusted_proxies);
 
-    let admitted = match forged(request.method(), request.headers()) {
+    // A browser asks beforehand whether a script of another site may; it sends no credential with that.
+    if request.method() == Method::OPTIONS && shared(request.uri().path()) {
+        let mut answer = StatusCode::NO_CONTENT.into_response();
+        share(answer.headers_mut());
+        return answer;
+    }
+    let admitted = match forged(request.method(), request.uri().path(), request.headers()) {
         Some(refusal) => Err(refusal.into()),
         None => {
             let asking = Asking {
@@ -90,6 +96,20 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     };
     let mut response = explain(&asked, response);
     finish(&gate, asked.embedded(), response.headers_mut());
+    if shared(asked.path()) {
+        share(response.headers_mut());
+    }
+    if response.status() == StatusCode::UNAUTHORIZED
+        && (under(asked.path(), "/api") || under(asked.path(), "/fhir"))
+        && !response.headers().contains_key(header::WWW_AUTHENTICATE)
+    {
+        let told = if asked.parts.headers.contains_key(header::AUTHORIZATION) {
+            "Bearer realm=\"minkang\", error=\"invalid_token\""
+        } else {
+            "Bearer realm=\"minkang\""
+        };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(told));
+    }
 
     // The template of the path, never the path or the query: those may name a person.
     tracing::info!(

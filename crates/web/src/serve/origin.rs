@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use kernel::Refusal;
 
 /// The address of the client, as an extension of the request.
@@ -37,9 +37,10 @@ pub(super) fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusted:
 /// Refuses a changing request that another site's page made the browser send.
 ///
 /// Browsers say so in `Sec-Fetch-Site`, older ones in `Origin`; a request with a cookie and neither is refused, a
-/// program's request (no cookie, neither header) passes.
-pub(super) fn forged(method: &Method, headers: &HeaderMap) -> Option<Refusal> {
-    if method.is_safe() {
+/// program's request (no cookie, neither header) passes. So does what no page can make a browser send by itself: a
+/// bearer token, and the addresses where a program's credential is in the request.
+pub(super) fn forged(method: &Method, path: &str, headers: &HeaderMap) -> Option<Refusal> {
+    if method.is_safe() || by_program(path, headers) {
         return None;
     }
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -59,6 +60,41 @@ pub(super) fn forged(method: &Method, headers: &HeaderMap) -> Option<Refusal> {
             "这次提交来自别的网站，或浏览器没有说明来源，为保护您的账号已被拒绝。请从本平台的页面重新操作。",
         )
     })
+}
+
+/// Where programs bring their own credential; a session there means nothing.
+const PROGRAM_PATHS: [&str; 3] = ["/oauth/token", "/oauth/revoke", "/oauth/introspect"];
+
+fn by_program(path: &str, headers: &HeaderMap) -> bool {
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    bearer || PROGRAM_PATHS.contains(&path)
+}
+
+/// Whether scripts of other sites may read the answer: interfaces that applications in a browser use, never with
+/// cookies (SMART App Launch, public clients). What is read there is opened by a token alone.
+pub(super) fn shared(path: &str) -> bool {
+    PROGRAM_PATHS.contains(&path)
+        || matches!(path, "/oauth/jwks" | "/oauth/userinfo")
+        || path.starts_with("/.well-known/")
+        || path == "/fhir"
+        || path.starts_with("/fhir/")
+}
+
+/// Lets scripts of other sites read the answer. Without `Access-Control-Allow-Credentials`, so no cookie opens anything.
+pub(super) fn share(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, accept, x-purpose"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "www-authenticate"),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 #[cfg(test)]
@@ -89,10 +125,30 @@ mod tests {
             (&[host, cookie], true),
             (&[host], false),
             (&[host, ("authorization", "Bearer x")], false),
+            (&[host, ("authorization", "bearer x"), ("sec-fetch-site", "cross-site")], false),
+            (&[host, ("authorization", "Basic x"), ("sec-fetch-site", "cross-site")], true),
         ];
         for (pairs, refused) in table {
-            assert_eq!(forged(&Method::POST, &headers(pairs)).is_some(), *refused, "{pairs:?}");
-            assert!(forged(&Method::GET, &headers(pairs)).is_none());
+            assert_eq!(forged(&Method::POST, "/x", &headers(pairs)).is_some(), *refused, "{pairs:?}");
+            assert!(forged(&Method::GET, "/x", &headers(pairs)).is_none());
+            assert!(forged(&Method::POST, "/oauth/token", &headers(pairs)).is_none());
+        }
+    }
+
+    #[test]
+    fn only_interfaces_are_shared_with_other_sites() {
+        for (path, open) in [
+            ("/fhir/Patient", true),
+            ("/.well-known/openid-configuration", true),
+            ("/oauth/token", true),
+            ("/oauth/authorize", false),
+            ("/oauth/tokens", false),
+            ("/fhirx", false),
+            ("/record/7", false),
+            ("/api/v1/datasets", false),
+            ("/", false),
+        ] {
+            assert_eq!(shared(path), open, "{path}");
         }
     }
 
