@@ -262,6 +262,7 @@ impl Platform {
             });
         let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);
+        identity.register_sso(&mut jobs);
         person.register_jobs(&mut jobs);
         identity.register_jobs(&mut jobs);
         let divisions =

@@ -77,7 +77,7 @@ pub async fn serve(
 
     let exchange = platform.exchange.clone();
     let background = {
-        let (exchange, stop) = (exchange.clone(), stop.clone());
+        let (exchange, identity, stop) = (exchange.clone(), platform.identity.clone(), stop.clone());
         tokio::spawn(async move {
             // Batches that an earlier process left, and those whose database or disk came back; half-received files.
             let mut rounds = 0u32;
@@ -89,6 +89,9 @@ pub async fn serve(
                     tracing::warn!(%error, "sweep half-received files");
                 }
                 rounds = rounds.wrapping_add(1);
+                if let Err(error) = identity.sso_round().await {
+                    tracing::warn!(%error, "keep the single sign-on");
+                }
                 if let Err(error) = exchange.intake.resume().await {
                     tracing::warn!(%error, "resume batches");
                 }
