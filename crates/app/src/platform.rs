@@ -264,6 +264,7 @@ impl Platform {
         exchange.register_jobs(&mut jobs);
         identity.register_sso(&mut jobs);
         person.register_jobs(&mut jobs);
+        record.register_jobs(&mut jobs);
         identity.register_jobs(&mut jobs);
         let divisions =
             Divisions::new(directory.clone(), clock.clone(), vec![person.clone(), identity.by_division()]);
@@ -278,6 +279,7 @@ impl Platform {
             clock: clock.clone(),
         };
         resealer.register(&mut jobs);
+        record.catch_up().await?;
         if resealer.request_if_needed().await? {
             tracing::warn!("库中有明文或旧密钥加密的数据，后台正在逐步加密；进度见 minkang keys status");
         }
@@ -309,6 +311,7 @@ impl Platform {
             .merge(person::search::routes(person::search::SearchPages {
                 db: self.db.clone(),
                 clock: self.clock.clone(),
+                masks: self.catalog.masks.clone(),
                 institutions: self.directory.clone(),
             }))
             .merge(self.exchange.routes())

@@ -27,7 +27,7 @@ pub struct Catalog {
     /// Sensitive categories, levels of protection, classes of files.
     pub protection: Arc<Protection>,
     /// What is masked on screens, and for whom.
-    pub masks: Masks,
+    pub masks: Arc<Masks>,
 }
 
 impl Catalog {

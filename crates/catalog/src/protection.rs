@@ -204,6 +204,9 @@ pub enum MaskLevel {
 pub const MASKED_KINDS: [&str; 7] =
     ["name", "citizen_id", "phone", "address", "card", "birth_date", "local_no"];
 
+/// Words that stand in a sight's `roles` for callers without roles: a hospital's workstation, a machine client.
+pub const WITHOUT_ROLE: [&str; 2] = ["embedded", "client"];
+
 /// `masks.toml`, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Masks {
@@ -249,6 +252,18 @@ impl Masks {
         };
         let named = self.sights.iter().filter(|s| s.roles.iter().any(|r| roles.contains(r))).map(of).max();
         named.unwrap_or_else(|| self.sights.iter().find(|s| s.roles.is_empty()).map_or(MaskLevel::Part, of))
+    }
+
+    /// A value as this caller sees it. The program itself sees everything; workstations and machine clients, which have
+    /// no roles, stand under the words of [`WITHOUT_ROLE`].
+    pub fn shown_to(&self, caller: &kernel::Caller, kind: &str, value: &str) -> String {
+        use kernel::CallerKind;
+        match caller.kind {
+            CallerKind::System => value.to_owned(),
+            CallerKind::Embedded => self.shown(&["embedded".to_owned()], kind, value),
+            CallerKind::Client => self.shown(&["client".to_owned()], kind, value),
+            CallerKind::Staff | CallerKind::Resident => self.shown(&caller.roles, kind, value),
+        }
     }
 
     /// A value as a holder of these roles sees it.

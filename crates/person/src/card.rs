@@ -34,12 +34,8 @@ const CARDS: &str = "
 
 /// The cards of these people, and of the people to whom these identity records belong now.
 async fn cards(tx: &mut Gated<'_>, persons: &[i64], identities: &[i64]) -> Result<Vec<PersonCard>> {
-    let rows = sqlx::query(CARDS)
-        .bind(persons)
-        .bind(identities)
-        .fetch_all(&mut ***tx)
-        .await
-        .db("read persons")?;
+    let rows =
+        sqlx::query(CARDS).bind(persons).bind(identities).fetch_all(&mut ***tx).await.db("read persons")?;
     rows.iter().map(card).collect::<Result<_, _>>().db("read persons")
 }
 

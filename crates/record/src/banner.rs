@@ -1,11 +1,10 @@
 //! The person banner of the record, and the few words about a person that may be shown before a purpose is given.
 
 use catalog::CodeTables;
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
 use contracts::PersonCard;
 use kernel::RegionCode;
-use web::mask;
-use web::ui::{Alert, Allergies, PersonBanner};
+use web::ui::{Alert, Allergies, PersonBanner, age};
 
 /// `男`, `女`, `性别未知`.
 pub fn sex(code: &str) -> &'static str {
@@ -13,23 +12,6 @@ pub fn sex(code: &str) -> &'static str {
         "1" => "男",
         "2" => "女",
         _ => "性别未知",
-    }
-}
-
-/// Age in years; in months below one year, in days below one month; empty for a birth yet to come.
-pub fn age(birth: NaiveDate, on: NaiveDate) -> String {
-    if on < birth {
-        return String::new();
-    }
-    let mut months = (on.year() - birth.year()) * 12 + on.month() as i32 - birth.month() as i32;
-    if on.day() < birth.day() {
-        months -= 1;
-    }
-    match months {
-        0 => format!("{} 天", (on - birth).num_days()),
-        1..12 => format!("{months} 月龄"),
-        12..36 => format!("{} 岁 {} 月", months / 12, months % 12),
-        _ => format!("{} 岁", months / 12),
     }
 }
 
@@ -52,13 +34,15 @@ fn blood(card: &PersonCard, tables: &CodeTables) -> String {
     [abo, rh].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The banner. `region` is the name of the division; `href` leads to the record.
+/// The banner of a card whose values are masked already. `region` is the name of the division; `href` leads to the
+/// record, `reveal` to what is masked.
 pub fn banner(
     card: &PersonCard,
     today: NaiveDate,
     tables: &CodeTables,
     region: String,
     href: Option<String>,
+    reveal: Option<String>,
     allergies: Allergies,
     alerts: Vec<Alert>,
 ) -> PersonBanner {
@@ -69,8 +53,9 @@ pub fn banner(
         sex: sex(&card.sex).to_owned(),
         age: card.birth_date.map(|b| age(b, card.died_on.unwrap_or(today))).unwrap_or_default(),
         birth: card.birth_date.map(|b| b.to_string()).unwrap_or_default(),
-        credential: card.citizen_id.as_deref().map(mask::credential).unwrap_or_default(),
-        phone: mask::phone(&card.phone),
+        credential: card.citizen_id.clone().unwrap_or_default(),
+        phone: card.phone.clone(),
+        reveal,
         region,
         blood: blood(card, tables),
         doctor: String::new(),
@@ -79,24 +64,14 @@ pub fn banner(
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages() {
-        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
-        for (birth, on, expected) in [
-            ("2025-05-01", "2025-05-15", "14 天"),
-            ("2025-04-15", "2025-05-15", "1 月龄"),
-            ("2024-05-16", "2025-05-15", "11 月龄"),
-            ("2024-05-15", "2025-05-15", "1 岁 0 月"),
-            ("2022-05-16", "2025-05-15", "2 岁 11 月"),
-            ("1958-02-28", "2025-02-27", "66 岁"),
-            ("2025-05-16", "2025-05-15", ""),
-        ] {
-            assert_eq!(age(day(birth), day(on)), expected, "{birth} {on}");
-        }
+/// A card as this caller sees it: name, number, telephone and address masked by role (`catalog/masks.toml`).
+pub fn masked(card: &PersonCard, masks: &catalog::Masks, caller: &kernel::Caller) -> PersonCard {
+    let shown = |kind: &str, value: &str| masks.shown_to(caller, kind, value);
+    PersonCard {
+        name: shown("name", &card.name),
+        citizen_id: card.citizen_id.as_deref().map(|number| shown("citizen_id", number)),
+        phone: shown("phone", &card.phone),
+        address: shown("address", &card.address),
+        ..card.clone()
     }
 }

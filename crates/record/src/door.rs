@@ -13,6 +13,9 @@ use crate::guard::rules::{Barrier, Door, Standing, door, in_care, within};
 /// What every page of the record needs.
 pub const NEED: Need = Need::new(Line::Medical, Act::Read);
 
+/// Seeing in full what is masked.
+pub const REVEAL: Need = Need::new(Line::Medical, Act::Reveal);
+
 /// Purposes that somebody who does not care for the person may choose: code and name.
 pub const PURPOSES: [(&str, &str); 5] = [
     ("care", "诊疗"),

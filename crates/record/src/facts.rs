@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use catalog::{Dataset, FieldKind, Value};
 use chrono::{NaiveDate, NaiveDateTime};
-use kernel::access::InstitutionId;
 use kernel::Result;
+use kernel::access::InstitutionId;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -158,6 +158,30 @@ pub async fn by_ids(
         .await
         .db("read facts by identifier")?;
     read_all(tx, dataset, fields, &rows)
+}
+
+/// Facts of a data set in the order of their identifiers, of everybody, with the fields that tell whether they are
+/// protected: for background work that classifies them. Nothing is left out.
+pub(crate) async fn scan(tx: &mut Gated<'_>, dataset: &Dataset, after: i64, limit: i64) -> Result<Vec<Fact>> {
+    let fields = &telling(dataset, &[]);
+    let sql = format!(
+        "select {} from {} f where f.id > $1 order by f.id limit $2",
+        select_list(dataset, fields),
+        dataset.table()
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut ***tx)
+        .await
+        .db("go through the facts")?;
+    let mut facts: Vec<Fact> =
+        rows.iter().map(|row| read(dataset, fields, row)).collect::<Result<_, _>>().db("read facts")?;
+    let opener = tx.keyring().opener();
+    for fact in &mut facts {
+        store::facts::open(&opener, dataset, &mut fact.values)?;
+    }
+    Ok(facts)
 }
 
 /// The statement of [`latest`]; follows one index per identity record, whatever the planner believes.

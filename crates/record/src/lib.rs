@@ -34,6 +34,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0002_purpose.sql"),
     },
     Migration { context: "record", name: "0003_guard", sql: include_str!("../migrations/0003_guard.sql") },
+    Migration {
+        context: "record",
+        name: "0004_classified",
+        sql: include_str!("../migrations/0004_classified.sql"),
+    },
 ];
 
 /// What the record needs of the rest of the platform; wired in `app`.
@@ -82,6 +87,16 @@ impl Record {
         browser::routes(browser::Browser::new(self.ports.clone()))
             .merge(fhir::routes(self.ports.clone()))
             .merge(guard::routes(self.ports.clone()))
+    }
+
+    /// Registers the background work.
+    pub fn register_jobs(&self, jobs: &mut store::Jobs) {
+        guard::classify::register(jobs, self.ports.db.clone(), self.ports.catalog.clone());
+    }
+
+    /// Asks for what must be done again because definitions changed; at start.
+    pub async fn catch_up(&self) -> kernel::Result<()> {
+        guard::classify::request(&self.ports.db, &self.ports.catalog).await
     }
 
     /// What waits for those who watch over broken glass.

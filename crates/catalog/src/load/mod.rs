@@ -142,7 +142,17 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     }
     if problems.is_empty() {
         let settings = definitions.into_iter().map(|(_, setting)| setting).collect();
-        Ok(Catalog { datasets, by_code, tables, roles, quality, menu, settings, protection, masks: screen })
+        Ok(Catalog {
+            datasets,
+            by_code,
+            tables,
+            roles,
+            quality,
+            menu,
+            settings,
+            protection,
+            masks: Arc::new(screen),
+        })
     } else {
         problems.sort();
         problems.dedup();

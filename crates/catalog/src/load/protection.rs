@@ -270,7 +270,7 @@ impl MaskDraft {
     /// Compares with the roles; without any there is nothing to compare with.
     pub(super) fn check(self, source: &Source, roles: &[String]) -> Masks {
         for (code, at) in self.roles.iter().filter(|_| !roles.is_empty()) {
-            if !roles.contains(code) {
+            if !roles.contains(code) && !crate::protection::WITHOUT_ROLE.contains(&code.as_str()) {
                 source.report(*at, format!("没有角色“{code}”"));
             }
         }

@@ -27,6 +27,8 @@ pub struct SearchPages {
     pub institutions: Arc<dyn Institutions>,
     /// The time, for ages and the audit trail.
     pub clock: Arc<dyn Clock>,
+    /// What is masked for whom.
+    pub masks: Arc<catalog::Masks>,
 }
 
 /// `/persons` and its JSON twin.

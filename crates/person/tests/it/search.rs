@@ -53,7 +53,13 @@ impl Institutions for Two {
 
 fn doctor(span: Span) -> Caller {
     let grants = vec![Grant { line: Line::Medical, act: Act::Read, span }];
-    Caller { name: "王医生".into(), grants, ..Caller::system("测试") }
+    Caller {
+        name: "王医生".into(),
+        grants,
+        kind: kernel::CallerKind::Staff,
+        roles: vec!["township_doctor".into()],
+        ..Caller::system("测试")
+    }
 }
 
 /// 张伟 born 1965 and 张伟 born 1980 at the county hospital, 张卫国 at the township, 李四 at both.
@@ -141,7 +147,12 @@ async fn out_of_reach_looks_like_not_found() {
 #[tokio::test]
 async fn a_search_is_audited_without_the_number_and_a_vague_one_is_none() {
     let db = people().await;
-    let pages = SearchPages { db: db.db().clone(), institutions: Arc::new(Two), clock: testkit::clock() };
+    let pages = SearchPages {
+        db: db.db().clone(),
+        institutions: Arc::new(Two),
+        clock: testkit::clock(),
+        masks: catalog::shipped().unwrap().masks,
+    };
     let app = routes(pages).into_router();
     let get = |path: String, caller: Option<Caller>| {
         let mut request = Request::get(path).body(Body::empty()).unwrap();

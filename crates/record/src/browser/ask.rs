@@ -5,10 +5,10 @@ use kernel::Purpose;
 use maud::{Markup, html};
 use serde::Deserialize;
 use web::mask;
-use web::ui::{Tone, card as ui_card, notice, page_head};
+use web::ui::{Tone, age, card as ui_card, notice, page_head};
 
 use super::{Browser, Place};
-use crate::banner::{age, sex};
+use crate::banner::sex;
 use crate::door::PURPOSES;
 
 /// Longest note kept, in characters.

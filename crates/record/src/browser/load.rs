@@ -14,6 +14,7 @@ use super::overview::{Line, Lines, Side};
 use super::sections::{self, Content};
 use super::{Browser, Place, Section};
 use crate::banner::banner;
+use crate::door::REVEAL;
 use crate::entries::{self, Entry, Filter};
 use crate::facts::{self, Fact};
 use crate::laboratory::{self, ResultRow};
@@ -56,6 +57,10 @@ pub(super) struct Known {
     /// Entries of the summary beyond the newest ones.
     pub older: Vec<Entry>,
     pub allergies: Vec<(String, String)>,
+    /// The person's card as the viewer sees it.
+    pub shown: PersonCard,
+    /// Whether the viewer may see in full what is masked.
+    pub may_reveal: bool,
 }
 
 impl Known {
@@ -76,7 +81,10 @@ impl Browser {
             entries::points(tx, &identities, &wanted).await?
         };
         let allergies = self.allergies(tx, &identities, entries.iter().chain(&older)).await?;
-        Ok(Known { identities, entries, hidden, whole, older, allergies })
+        let caller = tx.reach().caller();
+        let shown = crate::banner::masked(card, &self.ports.catalog.masks, caller);
+        let may_reveal = shown != *card && caller.may(REVEAL);
+        Ok(Known { identities, entries, hidden, whole, older, allergies, shown, may_reveal })
     }
 
     /// Allergies that hold: substance and reaction. Asks the facts, because an entry does not say which were ruled out.
@@ -150,7 +158,7 @@ impl Browser {
             _ => Content::Events { trends: Vec::new(), lines: self.lines(tx, &known, place, &tables).await? },
         };
         Ok(RecordView {
-            title: format!("{}的健康档案", crate::banner::name(card)),
+            title: format!("{}的健康档案", crate::banner::name(&known.shown)),
             banner,
             tabs: self.tabs(place, &known),
             side,
@@ -209,7 +217,8 @@ impl Browser {
             });
         }
         let region = self.ports.institutions.region_name(&card.region);
-        banner(card, today, tables, region, Some(place.base.clone()), allergies, alerts)
+        let reveal = known.may_reveal.then(|| format!("{}/reveal", place.base));
+        banner(&known.shown, today, tables, region, Some(place.base.clone()), reveal, allergies, alerts)
     }
 
     fn side(&self, known: &Known, results: &[ResultRow], tables: &CodeTables) -> Side {

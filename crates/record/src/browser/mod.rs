@@ -25,7 +25,7 @@ use web::ui::Here;
 use web::{Access, Allowed, Frame, Reply, Routes};
 
 use crate::Ports;
-use crate::door::{Look, NEED, Opened, nobody};
+use crate::door::{Look, NEED, Opened, REVEAL, nobody};
 use crate::guard::{self, Barrier, Because};
 use crate::summary::Kinds;
 
@@ -73,7 +73,8 @@ pub fn routes(browser: Browser) -> Routes<()> {
             .get(&path("/purpose"), need, purpose_form)
             .post(&path("/purpose"), need, purpose)
             .get(&path("/glass"), need, glass_form)
-            .post(&path("/glass"), need, glass);
+            .post(&path("/glass"), need, glass)
+            .post(&path("/reveal"), need, reveal);
     }
     routes.with_state(browser)
 }
@@ -277,6 +278,29 @@ async fn purpose_form(
     let place = Place::of(&here, person);
     let card = whose(&browser, &allowed, person, "record.purpose_form").await?;
     Ok(framed(&frame, &place, "填写使用目的", browser.ask(&card, &place, "")))
+}
+
+/// What the banner masks, in full; each time is an entry of the trail.
+async fn reveal(
+    State(browser): State<Browser>,
+    allowed: Allowed,
+    frame: Frame,
+    here: Here,
+    Path(person): Path<String>,
+) -> Reply<Markup> {
+    let person = number(&person)?;
+    let place = Place::of(&here, person);
+    allowed.caller().decide(REVEAL, kernel::Purpose::of("care"))?;
+    let look = Look { act: "record.reveal", detail: None };
+    let opened = browser.ports.open(&allowed, person, None, look, async |_, card| Ok(card.clone())).await?;
+    Ok(match opened {
+        Opened::Shown(card) => {
+            let region = browser.ports.institutions.region_name(&card.region);
+            let whole = opened::whole(&card, &region);
+            if frame.partial { whole } else { framed(&frame, &place, "完整信息", whole) }
+        }
+        Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
+    })
 }
 
 async fn glass_form(

@@ -1,5 +1,6 @@
 //! Views of an opened event, in place and as a page, and of its earlier versions. Pure.
 
+use contracts::PersonCard;
 use maud::{Markup, html};
 use web::ui::{
     Column, Here, Row, Tone, abnormal, badge, card_with, describe, icon, page_head, person_banner, table,
@@ -163,6 +164,24 @@ pub fn versions(place: &Place, view: &VersionsView) -> Markup {
                     ))
                 }
             }))
+        }
+    }
+}
+
+/// The demographics of a person in full, in the place of the masked ones.
+pub fn whole(card: &PersonCard, region: &str) -> Markup {
+    let facts = [
+        ("姓名", card.name.as_str()),
+        ("证件", card.citizen_id.as_deref().unwrap_or_default()),
+        ("出生", &card.birth_date.map(|b| b.to_string()).unwrap_or_default()),
+        ("电话", &card.phone),
+        ("住址", &format!("{region} {}", card.address)),
+    ];
+    html! {
+        dl {
+            @for (name, value) in facts.iter().filter(|(_, value)| !value.trim().is_empty()) {
+                div { dt { (name) } dd { (value) } }
+            }
         }
     }
 }

@@ -6,13 +6,13 @@ use futures::future::BoxFuture;
 use kernel::{Caller, Purpose, Result, Span};
 use maud::{Markup, html};
 use serde::Deserialize;
-use web::ui::{Tone, card, notice, page_head};
+use web::ui::{Tone, age, card, notice, page_head};
 use web::{Allowed, Reply, mask};
 
 use super::rules::within;
 use super::{BREAK, WATCH, store};
 use crate::Ports;
-use crate::banner::{age, sex};
+use crate::banner::sex;
 use crate::browser::Place;
 use crate::door::{nobody, viewer};
 

@@ -16,6 +16,7 @@
 //!          └─ restricted ───► break the glass ──► open, all of it ──► review: justified / not
 //! ```
 
+pub(crate) mod classify;
 mod glass;
 mod pages;
 mod restrictions;

@@ -69,7 +69,8 @@ pub(super) async fn list(
             let ids: Vec<i64> = found.iter().map(|r| r.identity_id).collect();
             let mut whose: HashMap<i64, PersonCard> = HashMap::new();
             for card in ports.persons.cards_of(tx, &ids).await? {
-                if within(reach, &card, &*ports.institutions) {
+                let place = ports.place_of(tx, reach, &card).await?;
+                if place.care || place.within {
                     for identity in &card.identities {
                         whose.insert(identity.identity_id, card.clone());
                     }

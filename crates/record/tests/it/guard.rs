@@ -169,3 +169,41 @@ async fn a_restriction_ends_by_itself() {
     city.clock.advance(TimeDelta::hours(49));
     get(&city, "hospital", &format!("/record/{ZHANG}")).await.has(&["高血压"]);
 }
+
+#[tokio::test]
+async fn entries_of_an_earlier_version_are_classified_by_a_job() {
+    let city = city().await;
+    protected(&city).await;
+    // As an earlier version left them.
+    sqlx::query("update record_entry set category = ''").execute(city.db.pool()).await.unwrap();
+    get(&city, "township", PAGE).await.has(&["精神分裂症"]);
+    let mut jobs = store::Jobs::new(city.db.db().clone(), city.clock.clone());
+    city.record.register_jobs(&mut jobs);
+    city.record.catch_up().await.unwrap();
+    testkit::settle(&jobs).await;
+    get(&city, "township", PAGE).await.lacks(&["精神分裂症"]).has(&["有 1 条受保护的记录未显示"]);
+    // Done once for these definitions.
+    city.record.catch_up().await.unwrap();
+    let waiting: i64 =
+        sqlx::query_scalar("select count(*) from job").fetch_one(city.db.pool()).await.unwrap();
+    assert_eq!(waiting, 0);
+}
+
+#[tokio::test]
+async fn what_is_masked_is_shown_in_full_by_an_audited_act() {
+    let city = city().await;
+    protected(&city).await;
+    get(&city, "hospital", PAGE).await.has(&["张建国", "411503********123X", "138****8000"]);
+    get(&city, "hospital", PAGE).await.lacks(&["显示完整信息"]);
+    let refused = post(&city, "hospital", "/record/1/reveal", &[]).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    refused.lacks(&["13800138000"]);
+    get(&city, "registrar", PAGE).await.has(&["显示完整信息"]);
+    post(&city, "registrar", "/record/1/reveal", &[]).await.has(&["13800138000", "41150319570312123X"]);
+    let acts: Vec<String> =
+        sqlx::query_scalar("select act from audit_entry where person_id = 1 and act = 'record.reveal'")
+            .fetch_all(city.db.pool())
+            .await
+            .unwrap();
+    assert_eq!(acts.len(), 1);
+}

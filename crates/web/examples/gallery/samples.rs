@@ -100,6 +100,7 @@ fn banner() -> PersonBanner {
         region: "甲县乙镇丙村".into(),
         blood: "A 型 Rh(+)".into(),
         doctor: "王医生（乙镇中心卫生院）".into(),
+        reveal: Some("/gallery/record".into()),
         allergies: Allergies::Known(vec!["青霉素（皮疹，重度）".into(), "磺胺类".into()]),
         alerts: vec![
             Alert { tone: Tone::Warn, text: "高血压 3 级 极高危".into() },

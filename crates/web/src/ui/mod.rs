@@ -37,7 +37,7 @@ pub use list::{Cell, Column, Export, List, Row, brief, list, table, thousands};
 pub use matrix::{MatrixCell, MatrixRow, matrix};
 pub use notice::{notice, notice_closable};
 pub use paging::{Paging, paging};
-pub use person::{Alert, Allergies, PersonBanner, person_banner};
+pub use person::{Alert, Allergies, PersonBanner, age, person_banner};
 pub use progress::{Progress, progress};
 pub use score::{ScorePart, score_number, score_ring, score_tone};
 pub use spark::{abnormal, sparkline};

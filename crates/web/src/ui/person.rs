@@ -1,5 +1,6 @@
 //! The person banner: the same on every page about a person.
 
+use chrono::{Datelike, NaiveDate};
 use maud::{Markup, html};
 
 use super::badge::{Tone, badge};
@@ -49,10 +50,29 @@ pub struct PersonBanner {
     pub blood: String,
     /// Contracted doctor.
     pub doctor: String,
+    /// Where what is masked is shown in full, as an audited act; `None` for who may not.
+    pub reveal: Option<String>,
     /// Allergies.
     pub allergies: Allergies,
     /// Alerts.
     pub alerts: Vec<Alert>,
+}
+
+/// Age in years; in months below one year, in days below one month; empty for a birth yet to come.
+pub fn age(birth: NaiveDate, on: NaiveDate) -> String {
+    if on < birth {
+        return String::new();
+    }
+    let mut months = (on.year() - birth.year()) * 12 + on.month() as i32 - birth.month() as i32;
+    if on.day() < birth.day() {
+        months -= 1;
+    }
+    match months {
+        0 => format!("{} 天", (on - birth).num_days()),
+        1..12 => format!("{months} 月龄"),
+        12..36 => format!("{} 岁 {} 月", months / 12, months % 12),
+        _ => format!("{} 岁", months / 12),
+    }
 }
 
 /// Renders the banner.
@@ -77,6 +97,15 @@ pub fn person_banner(person: &PersonBanner) -> Markup {
                 @for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
                     div { dt { (name) } dd { (value) } }
                 }
+                @if let Some(reveal) = &person.reveal {
+                    div.mk-no-print {
+                        form method="post" action=(reveal) hx-post=(reveal) hx-target="closest dl" hx-swap="outerHTML" {
+                            button.mk-linklike.mk-reveal type="submit" title="每次查看都会记入审计日志" {
+                                (icon("eye")) "显示完整信息"
+                            }
+                        }
+                    }
+                }
             }
             div.mk-person-alerts {
                 @match &person.allergies {
@@ -88,6 +117,28 @@ pub fn person_banner(person: &PersonBanner) -> Markup {
                 }
                 @for alert in &person.alerts { (badge(alert.tone, &alert.text)) }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        for (birth, on, expected) in [
+            ("2025-05-01", "2025-05-15", "14 天"),
+            ("2025-04-15", "2025-05-15", "1 月龄"),
+            ("2024-05-16", "2025-05-15", "11 月龄"),
+            ("2024-05-15", "2025-05-15", "1 岁 0 月"),
+            ("2022-05-16", "2025-05-15", "2 岁 11 月"),
+            ("1958-02-28", "2025-02-27", "66 岁"),
+            ("2025-05-16", "2025-05-15", ""),
+        ] {
+            assert_eq!(age(day(birth), day(on)), expected, "{birth} {on}");
         }
     }
 }
