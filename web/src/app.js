@@ -1,12 +1,14 @@
 // The script of every page: htmx, the rail, the phone drawer, forms and lists. Charts are fetched when a page has one.
 import htmx from "htmx.org";
 import { setUpFrame } from "./frame.js";
-import { setUpForms } from "./forms.js";
+import { carryOn, setUpForms } from "./forms.js";
+import { setUpPasskeys } from "./passkeys.js";
 
 window.htmx = htmx;
 
 function enliven(root) {
   setUpForms(root);
+  setUpPasskeys(root);
   if (root.querySelector("[data-chart]")) {
     import("./charts.js").then((charts) => charts.draw(root));
   }
@@ -15,6 +17,7 @@ function enliven(root) {
 function start() {
   setUpFrame();
   enliven(document);
+  carryOn();
   document.addEventListener("htmx:after:swap", () => enliven(document));
 }
 

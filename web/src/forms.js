@@ -29,6 +29,13 @@ export function setUpForms(root) {
   }
 }
 
+// A form that only carries on what was begun sends itself, once: not again when the browser comes back to it.
+export function carryOn() {
+  const form = document.querySelector("form[data-go]");
+  const came = performance.getEntriesByType("navigation")[0]?.type;
+  if (form && came !== "back_forward") form.requestSubmit();
+}
+
 // Coming back by the browser's arrow must not find dead fields and buttons.
 window.addEventListener("pageshow", () => {
   for (const element of document.querySelectorAll("form [disabled]:not([data-disabled])")) {

@@ -13,13 +13,15 @@ use catalog::Catalog;
 use chrono::{DateTime, Duration, Utc};
 use contracts::Institutions;
 use futures::future::BoxFuture;
-use kernel::access::{Factor, InstitutionId};
-use kernel::{AccountId, Caller, CallerKind, Clock, Id, Refusal, RefusalKind, RegionCode, Result};
+use kernel::access::InstitutionId;
+use kernel::{
+    AccountId, Assurance, Caller, CallerKind, Clock, Factor, Id, Refusal, RefusalKind, RegionCode, Result,
+};
 use store::Db;
 
 use crate::provider::credential;
 use crate::secret::{self, SecretDigest};
-use crate::session::{self, rules};
+use crate::session::{self, Lives, rules};
 use crate::{client, cookie, embed, grants};
 
 mod bearer;
@@ -56,6 +58,7 @@ pub struct Gatekeeper {
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
     institutions: Arc<dyn Institutions>,
+    options: store::Settings,
     memory: Mutex<Memory>,
 }
 
@@ -66,8 +69,9 @@ impl Gatekeeper {
         catalog: Arc<Catalog>,
         clock: Arc<dyn Clock>,
         institutions: Arc<dyn Institutions>,
+        options: store::Settings,
     ) -> Self {
-        Self { db, catalog, clock, institutions, memory: Mutex::default() }
+        Self { db, catalog, clock, institutions, options, memory: Mutex::default() }
     }
 
     /// Forgets one token, after its session ended.
@@ -126,7 +130,8 @@ impl Gatekeeper {
         self.recall(key, address, async |now| {
             let pool = self.db.pool();
             let Some(live) = session::load(pool, &key).await? else { return Ok(None) };
-            if !rules::alive(live.last_seen_at, live.expires_at, now) {
+            let lives = Lives::of(&self.options);
+            if !lives.alive(live.last_seen_at, live.expires_at, now) {
                 return Ok(None);
             }
             if rules::worth_touching(live.last_seen_at, now) {
@@ -135,6 +140,13 @@ impl Gatekeeper {
             let region = RegionCode::parse(&live.region).unwrap_or(RegionCode::NATION);
             let institution = live.institution_id.map(|id| Id::new(i64::from(id)));
             let standing = grants::standing(pool, &self.catalog, live.account(), now).await?;
+            let factor = rules::factor(&live.factor);
+            let fresh = lives.fresh_until(live.proved_at, now);
+            // Whoever must change the password or add a second factor first may do that and nothing else.
+            let must_enrol = !live.has_second
+                && factor == Factor::Single
+                && crate::factor::required(&self.options, &self.catalog, &standing.roles);
+            let idle_hands = live.must_change || must_enrol;
             let caller = Caller {
                 account: Some(live.account()),
                 name: live.name.clone(),
@@ -143,15 +155,20 @@ impl Gatekeeper {
                 institution_name: self.unit_name(institution, &region),
                 region,
                 address: address.to_owned(),
+                staff: live.staff_id.map(Id::new),
                 staff_no: live.staff_no.clone(),
-                // Whoever must change the password first may do that and nothing else.
-                grants: if live.must_change { Vec::new() } else { standing.grants },
+                grants: if idle_hands { Vec::new() } else { standing.grants },
                 roles: standing.roles,
                 categories: standing.categories,
+                assurance: Assurance { factor, fresh: fresh.is_some() },
+                session: Some(live.id),
                 ..Caller::blank(CallerKind::Staff)
             };
-            // Rights that begin or end are not remembered beyond that moment.
-            let until = (now + KEEP).min(live.expires_at).min(standing.until.unwrap_or(live.expires_at));
+            // What begins or ends is not remembered beyond that moment: rights, and a fresh proof.
+            let until = (now + KEEP)
+                .min(live.expires_at)
+                .min(standing.until.unwrap_or(live.expires_at))
+                .min(fresh.unwrap_or(live.expires_at));
             Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Account(live.account()), until }))
         })
         .await

@@ -1,4 +1,4 @@
-//! The two cookies of sign-in: reading them from a request and writing them to a response.
+//! The cookies of sign-in: reading them from a request and writing them to a response.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -6,6 +6,16 @@ use axum::http::{HeaderMap, HeaderValue, header};
 pub const SESSION: &str = "minkang_session";
 /// A hospital workstation that came in by a signed link.
 pub const EMBED: &str = "minkang_embed";
+
+/// A sign-in that waits for its second factor.
+pub const TICKET: &str = "minkang_ticket";
+/// Tells one browser of a person from another; opens nothing.
+pub const DEVICE: &str = "minkang_device";
+/// Tells one hospital workstation from another; opens nothing by itself.
+pub const WORKSTATION: &str = "minkang_workstation";
+
+/// Browsers keep no cookie for longer.
+const LONG: i64 = 400 * 24 * 3600;
 
 /// The value of a cookie, if it looks like one of our tokens.
 pub fn token<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -31,6 +41,24 @@ pub fn set_session(headers: &mut HeaderMap, token: &str, tls: bool) {
 pub fn set_embed(headers: &mut HeaderMap, token: &str, seconds: i64, tls: bool) {
     let site = if tls { "SameSite=None; Secure; Partitioned" } else { "SameSite=Lax" };
     append(headers, &format!("{EMBED}={token}; Path=/; HttpOnly; Max-Age={seconds}; {site}"));
+}
+
+/// Sets the cookie of a sign-in that waits for its second factor.
+pub fn set_ticket(headers: &mut HeaderMap, token: &str, seconds: i64, tls: bool) {
+    let secure = if tls { "; Secure" } else { "" };
+    append(headers, &format!("{TICKET}={token}; Path=/; HttpOnly; Max-Age={seconds}; SameSite=Lax{secure}"));
+}
+
+/// Sets the long-lived cookie that tells one browser from another.
+pub fn set_device(headers: &mut HeaderMap, token: &str, tls: bool) {
+    let secure = if tls { "; Secure" } else { "" };
+    append(headers, &format!("{DEVICE}={token}; Path=/; HttpOnly; Max-Age={LONG}; SameSite=Lax{secure}"));
+}
+
+/// Sets the long-lived cookie that tells one workstation from another.
+pub fn set_workstation(headers: &mut HeaderMap, token: &str, tls: bool) {
+    let site = if tls { "SameSite=None; Secure; Partitioned" } else { "SameSite=Lax" };
+    append(headers, &format!("{WORKSTATION}={token}; Path=/; HttpOnly; Max-Age={LONG}; {site}"));
 }
 
 /// Takes a cookie away.

@@ -12,7 +12,7 @@ use web::ui::{Tone, badge, card, card_with, icon, notice, page_head};
 use web::{Access, Frame, Reply, Routes};
 
 use crate::row::row;
-use crate::{Identity, account, page};
+use crate::{Identity, account, factor, page};
 
 /// The route of the desk.
 pub(crate) fn routes(identity: &Identity) -> Routes<()> {
@@ -23,12 +23,35 @@ pub(crate) fn routes(identity: &Identity) -> Routes<()> {
 }
 
 #[derive(Debug, Clone)]
-struct SignIn {
+pub(crate) struct SignIn {
     at: chrono::DateTime<chrono::Utc>,
     address: String,
     outcome: String,
 }
 row!(SignIn { at, address, outcome });
+
+/// What the account asks of its owner before or beside work.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asks {
+    /// Another password.
+    password: bool,
+    /// A second factor.
+    second: bool,
+    /// A look at a browser that was not used before.
+    device: bool,
+}
+
+async fn asks_of(identity: &Identity, caller: &Caller, id: kernel::AccountId) -> Result<Asks> {
+    let Some(row) = account::store::by_id(identity.db.pool(), id).await? else { return Ok(Asks::default()) };
+    let device =
+        sqlx::query_scalar("select exists (select 1 from session where account_id = $1 and new_device)")
+            .bind(id.get())
+            .fetch_one(identity.db.pool())
+            .await
+            .db("look for new browsers")?;
+    let wanted = factor::required(&identity.options, &identity.catalog, &caller.roles);
+    Ok(Asks { password: row.must_change, second: wanted && !row.has_second, device })
+}
 
 async fn front(frame: Frame) -> Redirect {
     Redirect::to(if frame.caller.is_some() { "/desk" } else { "/sign-in" })
@@ -40,10 +63,10 @@ async fn show(State(identity): State<Identity>, frame: Frame) -> Reply<Response>
         return Err(account::no_account().into());
     }
     let waiting = waiting_for(&identity, &caller).await;
-    let sign_ins = recent_sign_ins(&identity, &caller).await?;
-    let must_change = match caller.account {
-        Some(id) => account::store::by_id(identity.db.pool(), id).await?.is_some_and(|row| row.must_change),
-        None => false,
+    let sign_ins = recent_sign_ins(&identity, &caller, 5).await?;
+    let asks = match caller.account {
+        Some(id) => asks_of(&identity, &caller, id).await?,
+        None => Asks::default(),
     };
     let items: Vec<&MenuItem> = identity
         .catalog
@@ -51,7 +74,7 @@ async fn show(State(identity): State<Identity>, frame: Frame) -> Reply<Response>
         .iter()
         .filter(|item| item.path != "/desk" && item.need.is_none_or(|need| caller.may(need)))
         .collect();
-    let body = view(&caller, identity.clock.local(), must_change, &waiting, &items, &sign_ins);
+    let body = view(&caller, identity.clock.local(), asks, &waiting, &items, &sign_ins);
     Ok(frame.page("工作台", body).into_response())
 }
 
@@ -68,15 +91,16 @@ async fn waiting_for(identity: &Identity, caller: &Caller) -> Vec<DeskCard> {
 }
 
 /// One's own last sign-ins and what others tried with one's login name.
-async fn recent_sign_ins(identity: &Identity, caller: &Caller) -> Result<Vec<SignIn>> {
+pub(crate) async fn recent_sign_ins(identity: &Identity, caller: &Caller, limit: i64) -> Result<Vec<SignIn>> {
     // Attempts carry the account as the object: who tried is not known.
     sqlx::query_as(
         "select at, address, outcome from audit_entry
          where act = 'sign_in' and object_kind = 'account' and object_id = $1 and at > $2
-         order by id desc limit 5",
+         order by id desc limit $3",
     )
     .bind(caller.account.map(Id::get))
     .bind(identity.clock.now() - chrono::Duration::days(30))
+    .bind(limit)
     .fetch_all(identity.db.pool())
     .await
     .db("read the last sign-ins")
@@ -96,7 +120,7 @@ fn greeting(now: NaiveDateTime) -> &'static str {
 fn view(
     caller: &Caller,
     now: NaiveDateTime,
-    must_change: bool,
+    asks: Asks,
     waiting: &[DeskCard],
     items: &[&MenuItem],
     sign_ins: &[SignIn],
@@ -104,9 +128,16 @@ fn view(
     html! {
         (page_head(&[], &format!("{}，{}", caller.name, greeting(now)),
             &format!("{} · {} · {}", caller.institution_name, caller.role, now.format("%Y-%m-%d")), html! {}))
-        @if must_change {
-            (notice(Tone::Warn, "请先修改初始密码", "当前密码由管理员设置，修改后才能使用其他功能。"))
+        @if asks.password {
+            (notice(Tone::Warn, "请先修改密码", "当前密码由管理员设置或已到期，修改后才能使用其他功能。"))
             p { a.btn.btn-primary href="/account" { "修改密码" } }
+        } @else if asks.second {
+            (notice(Tone::Warn, "请先设置第二因素", "您的岗位登录时除密码外还须使用动态口令或通行密钥，设置后才能使用其他功能。"))
+            p { a.btn.btn-primary href="/account#factors" { "去设置" } }
+        }
+        @if asks.device {
+            (notice(Tone::Warn, "有新的设备登录了您的账号", "如果不是您本人，请立即强制退出该设备并修改密码。"))
+            p { a.btn href="/account#sessions" { "查看登录设备" } }
         }
         @for panel in waiting { (panel_card(panel)) }
         (card("我的功能", html! {
@@ -120,15 +151,22 @@ fn view(
             }
         }))
         (card_with("最近登录", html! { a href="/account" { "我的账号" } }, html! {
-            (page::table(&["时间", "地址", "结果"], &sign_ins.iter().map(|s| vec![
-                html! { span.mk-date { (page::time(s.at)) } },
-                html! { (s.address) },
-                if s.outcome == "ok" { badge(Tone::Neutral, "成功") } else { badge(Tone::Warn, "未成功") },
-            ]).collect::<Vec<_>>()))
-            @if sign_ins.iter().any(|s| s.outcome != "ok") {
-                div.mk-card-body.mk-muted { "如有不是您本人的登录，请立即修改密码并告诉管理员。" }
-            }
+            (sign_in_table(sign_ins))
         }))
+    }
+}
+
+/// Sign-ins, good and bad, newest first.
+pub(crate) fn sign_in_table(sign_ins: &[SignIn]) -> Markup {
+    html! {
+        (page::table(&["时间", "地址", "结果"], &sign_ins.iter().map(|s| vec![
+            html! { span.mk-date { (page::time(s.at)) } },
+            html! { (s.address) },
+            if s.outcome == "ok" { badge(Tone::Neutral, "成功") } else { badge(Tone::Warn, "未成功") },
+        ]).collect::<Vec<_>>()))
+        @if sign_ins.iter().any(|s| s.outcome != "ok") {
+            div.mk-card-body.mk-muted { "如有不是您本人的登录，请立即修改密码并告诉管理员。" }
+        }
     }
 }
 
@@ -170,11 +208,13 @@ mod tests {
                 urgent: true,
             }],
         };
-        let page = view(&caller, now, false, &[panel], &[], &[]).into_string();
+        let page = view(&caller, now, Asks::default(), &[panel], &[], &[]).into_string();
         assert!(
             page.contains("王力，上午好") && page.contains("昨日缺报") && page.contains("href=\"/quality\"")
         );
-        assert!(!page.contains("请先修改初始密码"));
-        assert!(view(&caller, now, true, &[], &[], &[]).into_string().contains("请先修改初始密码"));
+        assert!(!page.contains("请先修改密码"));
+        let asks = Asks { password: true, second: false, device: true };
+        let page = view(&caller, now, asks, &[], &[], &[]).into_string();
+        assert!(page.contains("请先修改密码") && page.contains("有新的设备登录了您的账号"));
     }
 }

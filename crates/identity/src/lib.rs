@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | account | 账号 | [`account`] |
 //! | session | 登录会话 | [`session`] |
+//! | second factor | 第二因素 | [`factor`] |
+//! | step-up | 重新验证 | [`step_up`] |
 //! | machine client | 接入客户端 | [`client`] |
 //! | single sign-on | 单点登录 | [`provider`] |
 //! | signed link | 签名链接 | [`embed`] |
@@ -18,14 +20,17 @@ pub mod client;
 pub mod desk;
 pub mod divisions;
 pub mod embed;
+pub mod factor;
 pub mod grants;
 pub mod jose;
 pub mod notice;
 pub mod password;
+pub mod policy;
 pub mod provider;
 pub mod secret;
 pub mod session;
 pub mod sign_in;
+pub mod step_up;
 
 mod actor;
 mod certificate;
@@ -37,7 +42,7 @@ mod row;
 use std::sync::Arc;
 
 use catalog::{Catalog, Role};
-use contracts::{DeskPanel, Institutions, PersonLookup};
+use contracts::{DeskPanel, Institutions, PersonLookup, StaffRegister};
 use kernel::{Clock, Result};
 use store::{Db, Migration};
 use web::Routes;
@@ -74,6 +79,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0005_single_sign_on",
         sql: include_str!("../migrations/0005_single_sign_on.sql"),
     },
+    Migration {
+        context: "identity",
+        name: "0006_sign_in",
+        sql: include_str!("../migrations/0006_sign_in.sql"),
+    },
 ];
 
 /// What the operator sets.
@@ -100,6 +110,7 @@ pub struct Identity {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) institutions: Arc<dyn Institutions>,
     pub(crate) people: Option<Arc<dyn PersonLookup>>,
+    pub(crate) staff: Option<Arc<dyn StaffRegister>>,
     pub(crate) panels: Arc<Vec<Arc<dyn DeskPanel>>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) options: store::Settings,
@@ -117,14 +128,20 @@ impl Identity {
         institutions: Arc<dyn Institutions>,
     ) -> Result<Self> {
         let options = store::Settings::defaults(catalog.clone());
-        let gatekeeper =
-            Arc::new(Gatekeeper::new(db.clone(), catalog.clone(), clock.clone(), institutions.clone()));
+        let gatekeeper = Arc::new(Gatekeeper::new(
+            db.clone(),
+            catalog.clone(),
+            clock.clone(),
+            institutions.clone(),
+            options.clone(),
+        ));
         Ok(Self {
             db,
             catalog,
             clock,
             institutions,
             people: None,
+            staff: None,
             panels: Arc::default(),
             settings: Arc::default(),
             options,
@@ -142,6 +159,7 @@ impl Identity {
     /// Registers the jobs of this context.
     pub fn register_jobs(&self, jobs: &mut store::jobs::Jobs) {
         divisions::register(&self.db, jobs);
+        account::life::register(self, jobs);
     }
 
     /// With the operator's settings.
@@ -154,6 +172,13 @@ impl Identity {
     /// With the settings that an operator changes while the program runs.
     #[must_use]
     pub fn with_options(mut self, options: store::Settings) -> Self {
+        self.gatekeeper = Arc::new(Gatekeeper::new(
+            self.db.clone(),
+            self.catalog.clone(),
+            self.clock.clone(),
+            self.institutions.clone(),
+            options.clone(),
+        ));
         self.options = options;
         self
     }
@@ -162,6 +187,13 @@ impl Identity {
     #[must_use]
     pub fn with_people(mut self, people: Arc<dyn PersonLookup>) -> Self {
         self.people = Some(people);
+        self
+    }
+
+    /// With the register of staff, to whom accounts belong. Without it, accounts carry names and numbers only.
+    #[must_use]
+    pub fn with_staff(mut self, staff: Arc<dyn StaffRegister>) -> Self {
+        self.staff = Some(staff);
         self
     }
 
@@ -181,6 +213,8 @@ impl Identity {
     pub fn routes(&self) -> Routes<()> {
         Routes::new()
             .merge(sign_in::routes(self))
+            .merge(step_up::routes(self))
+            .merge(factor::routes(self))
             .merge(account::routes(self))
             .merge(client::routes(self))
             .merge(provider::routes(self))

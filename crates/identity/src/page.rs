@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
+use kernel::error::Doing;
 use maud::{Markup, html};
 use web::serve::ClientAddress;
 use web::ui::brief;
@@ -55,6 +56,13 @@ pub fn control(label: &str, id: &str, hint: &str, control: &Markup) -> Markup {
 /// A one-button form.
 pub fn act_button(action: &str, label: &str, class: &str) -> Markup {
     html! { form method="post" action=(action) { button class={ "btn " (class) } type="submit" { (label) } } }
+}
+
+/// A one-button form that asks before it is sent.
+pub fn asked_button(action: &str, label: &str, class: &str, question: &str) -> Markup {
+    html! {
+        form method="post" action=(action) data-confirm=(question) { button class={ "btn " (class) } type="submit" { (label) } }
+    }
 }
 
 /// A table inside a frame that scrolls when the screen is narrow.
@@ -110,6 +118,37 @@ pub fn csv(file: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) 
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
     (headers, text)
+}
+
+/// A download of bytes.
+pub type FileOut = ([(HeaderName, String); 3], Vec<u8>);
+
+/// A spreadsheet with one sheet; every cell is a text, so that nothing is taken for a formula or loses its zeros.
+pub fn xlsx(file: &str, sheet: &str, heads: &[&str], rows: &[Vec<String>]) -> kernel::Result<FileOut> {
+    let mut book = rust_xlsxwriter::Workbook::new();
+    let bold = rust_xlsxwriter::Format::new().set_bold();
+    let page = book.add_worksheet();
+    page.set_name(sheet).doing("name a sheet")?;
+    for (column, head) in (0u16..).zip(heads) {
+        page.write_string_with_format(0, column, *head, &bold).doing("write a sheet")?;
+        page.set_column_width(column, 18).doing("write a sheet")?;
+    }
+    for (line, row) in (1u32..).zip(rows) {
+        for (column, cell) in (0u16..).zip(row) {
+            page.write_string(line, column, cell.as_str()).doing("write a sheet")?;
+        }
+    }
+    page.set_freeze_panes(1, 0).doing("write a sheet")?;
+    let bytes = book.save_to_buffer().doing("write a spreadsheet")?;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet".to_owned(),
+        ),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    Ok((headers, bytes))
 }
 
 #[cfg(test)]

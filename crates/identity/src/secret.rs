@@ -35,6 +35,20 @@ pub fn random_password() -> Result<String> {
     Ok(text)
 }
 
+/// A recovery code: 16 characters out of 32 in four groups (80 bits), e.g. `k7mf-…`.
+pub fn random_code() -> Result<String> {
+    let key = random_key()?;
+    let mut text = String::with_capacity(19);
+    for (position, byte) in key.iter().take(16).enumerate() {
+        if position > 0 && position % 4 == 0 {
+            text.push('-');
+        }
+        // Without the one capital, so that a code may be typed in either case.
+        text.push(char::from(PLAIN[usize::from(byte % 32)]).to_ascii_lowercase());
+    }
+    Ok(text)
+}
+
 /// A short random name part: `digits` hexadecimal digits.
 pub fn random_suffix(digits: usize) -> Result<String> {
     let mut text = random_token()?;

@@ -200,11 +200,7 @@ async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> 
         Access::Needs(need) if caller.as_ref().is_some_and(|c| c.may(need)) => {}
         Access::Fresh(need) if caller.as_ref().is_some_and(|c| c.may(need)) => {
             if !caller.as_ref().is_some_and(|c| c.assurance.fresh) {
-                let refusal = Refusal::forbidden(
-                    STEP_UP,
-                    "这一步涉及敏感操作，需要先重新验证您的身份。验证后请再试一次。",
-                );
-                return Failure(refusal.into()).into_response();
+                return step_up(request).await;
             }
         }
         Access::Needs(need) | Access::Fresh(need) => {
@@ -236,6 +232,33 @@ async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> 
         )
         .into_response(),
     }
+}
+
+/// The most bytes of a form that go along to the proof of identity.
+const HELD_LIMIT: usize = 256 * 1024;
+
+/// What a form was sending when a fresh proof of identity was wanted; an extension of the refusal, so that its page can
+/// send it on and nothing typed is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held(pub String);
+
+/// Refuses what wants a fresh proof of identity; a form's fields go along.
+async fn step_up(request: Request) -> Response {
+    let refusal =
+        Refusal::forbidden(STEP_UP, "这一步涉及敏感操作，需要先重新验证您的身份。验证后请再试一次。");
+    let mut response = Failure(refusal.into()).into_response();
+    let form = request.method() == Method::POST
+        && request
+            .headers()
+            .get(axum::http::header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    if form
+        && let Ok(bytes) = axum::body::to_bytes(request.into_body(), HELD_LIMIT).await
+        && let Ok(text) = String::from_utf8(bytes.to_vec())
+    {
+        response.extensions_mut().insert(Held(text));
+    }
+    response
 }
 
 /// The most that is read of an upload that was answered before its end, and for how long.

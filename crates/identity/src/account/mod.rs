@@ -1,21 +1,38 @@
-//! Accounts (账号): opening, closing, passwords, and the pages of their owners and administrators.
+//! Accounts (账号) of registered staff: opening, the steps of their life, passwords, and the pages of their owners and
+//! administrators.
 //!
 //! ```text
-//! open ⇄ closed          closed: cannot sign in, its sessions end at once
+//!            ┌── locked ◀─────▶┐            by an administrator, with a reason
+//! opened ──▶ open ─────────────┤
+//!            ├── dormant ─────▶┤ reopened   nobody signed in for long (setting sign_in.dormant_days)
+//!            ├── moved ───────▶┘ confirmed  changed unit: roles and sessions end, the new unit's administrator confirms
+//!            └── closed  ─────▶ reopened    left, or closed by an administrator
 //! ```
-//! An administrator sees and manages the accounts of the own region (`administration·manage`) and gives only roles
-//! that [`crate::grants::may_assign`] allows. A password set by somebody else must be changed before anything else.
+//! Whatever is not `open` cannot sign in and its sessions end at once. An administrator sees and manages the accounts of
+//! the own region or unit (`administration·manage`) and gives only roles that [`crate::grants::may_assign`] allows: the
+//! administrator of a unit is opened by the one above, village rooms belong to their township's region. A password set by
+//! somebody else must be changed before anything else.
 
 mod admin_pages;
+mod bulk;
+mod bulk_pages;
+mod detail_page;
+mod form_pages;
+pub mod life;
 mod own_pages;
+mod passwords;
 pub mod store;
 
 use ::store::{AuditEntry, Tx, audit};
+use contracts::NewStaff;
 use kernel::access::InstitutionId;
-use kernel::{AccountId, Act, Caller, Id, Line, Need, Purpose, Refusal, RegionCode, Result};
+use kernel::{AccountId, Act, Caller, Id, Line, Need, Purpose, Refusal, RegionCode, Result, StaffId};
 use web::{Access, Routes};
 
-use crate::{Identity, grants, password, secret, session, sign_in};
+use crate::policy::{Owner, Policy};
+use crate::{Identity, grants, session, sign_in};
+
+pub use life::Change;
 
 /// Managing accounts and clients.
 pub(crate) const MANAGE: Need = Need::new(Line::Administration, Act::Manage);
@@ -27,27 +44,39 @@ pub(crate) fn routes(identity: &Identity) -> Routes<()> {
     Routes::new()
         .get("/account", own, own_pages::show)
         .post("/account/password", own, own_pages::change_password)
+        .post("/account/password/strength", own, own_pages::strength)
+        .post("/account/devices/seen", own, own_pages::seen)
         .post("/account/sessions/{session}/revoke", own, own_pages::revoke)
+        .post("/account/sessions/revoke-others", own, own_pages::revoke_others)
         .get("/accounts", manage, admin_pages::list)
-        .get("/accounts.csv", manage, admin_pages::export)
-        .get("/accounts/new", manage, admin_pages::blank)
-        .post("/accounts", manage, admin_pages::create)
-        .get("/accounts/{account}", manage, admin_pages::show)
-        .post("/accounts/{account}/close", manage, admin_pages::close)
-        .post("/accounts/{account}/reopen", manage, admin_pages::reopen)
-        .post("/accounts/{account}/unlock", manage, admin_pages::unlock)
-        .post("/accounts/{account}/password", manage, admin_pages::reset_password)
+        .get("/accounts.csv", manage, admin_pages::csv)
+        .get("/accounts.xlsx", manage, admin_pages::xlsx)
+        .get("/accounts/new", manage, form_pages::blank)
+        .post("/accounts", manage, form_pages::create)
+        .get("/accounts/import", manage, bulk_pages::blank)
+        .get("/accounts/import/template.xlsx", manage, bulk_pages::template)
+        .post("/accounts/import", manage, bulk_pages::dry_run)
+        .post("/accounts/import/{draft}/open", manage, bulk_pages::open)
+        .get("/accounts/{account}", manage, detail_page::show)
+        .post("/accounts/{account}/close", manage, detail_page::close)
+        .post("/accounts/{account}/lock", manage, detail_page::lock)
+        .post("/accounts/{account}/reopen", manage, detail_page::reopen)
+        .post("/accounts/{account}/unlock", manage, detail_page::unlock)
+        .post("/accounts/{account}/confirm", manage, detail_page::confirm)
+        .post("/accounts/{account}/password", manage, detail_page::reset_password)
+        .post("/accounts/{account}/factors/reset", manage, detail_page::reset_factors)
+        .post("/accounts/{account}/sessions/{session}/revoke", manage, detail_page::revoke)
         .with_state(identity.clone())
 }
 
 /// What is needed to open an account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NewAccount {
     /// Login name; made lower case.
     pub login: String,
     /// Real name.
     pub name: String,
-    /// Staff number in the institution; may be empty.
+    /// Staff number in the institution; the login name stands for it where the institution gives none.
     pub staff_no: String,
     /// Role code of the catalogue.
     pub role: String,
@@ -66,21 +95,11 @@ pub struct Persona {
     pub password: String,
 }
 
-/// The change of an account that an administrator asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// No more sign-in.
-    Close,
-    /// Sign-in again.
-    Reopen,
-    /// Forget failed sign-ins.
-    Unlock,
-}
-
 impl Identity {
     /// Opens an account on behalf of `by`. With `must_change` the holder must choose another password first.
     ///
-    /// Checks the form of the account and the password policy; [`Self::may_open`] checks the right to it.
+    /// Checks the form of the account and the password policy; [`Self::may_open`] checks the right to it. Whoever is not
+    /// in the register of staff yet is registered there in the same transaction.
     pub async fn create_account(
         &self,
         new: &NewAccount,
@@ -90,31 +109,32 @@ impl Identity {
     ) -> Result<AccountId> {
         let login = sign_in::rules::normal_login(&new.login);
         self.check_form(&login, new)?;
-        password::check(password, &login, &new.name)?;
+        self.check_staff(&login, new).await?;
+        let unit = self.gatekeeper.unit_name(new.institution, &new.region);
+        Policy::of(&self.options).check(password, &Owner { login: &login, name: &new.name, unit: &unit })?;
         let hash = self.hasher.hash(password).await?;
+        self.db.transaction(async |tx| self.open_account(tx, new, &login, &hash, must_change, by).await).await
+    }
+
+    /// Opens an account whose form has been checked, in the caller's transaction.
+    pub(crate) async fn open_account(
+        &self,
+        tx: &mut Tx<'_>,
+        new: &NewAccount,
+        login: &str,
+        hash: &str,
+        must_change: bool,
+        by: &Caller,
+    ) -> Result<AccountId> {
         let now = self.clock.now();
-        self.db
-            .transaction(async |tx| {
-                let Some(id) = store::insert(tx, &login, new, &hash, must_change, &by.name, now).await?
-                else {
-                    return Err(Refusal::conflict(
-                        "account.login_taken",
-                        format!("登录名“{login}”已被使用，请换一个。"),
-                    )
-                    .into());
-                };
-                self.audit(
-                    tx,
-                    by,
-                    "account.create",
-                    id,
-                    &login,
-                    Some(serde_json::json!({ "role": new.role })),
-                )
-                .await?;
-                Ok(id)
-            })
-            .await
+        let staff = self.staff_in(tx, login, new).await?;
+        let Some(id) = store::insert(tx, login, new, staff, hash, must_change, &by.name, now).await? else {
+            return Err(login_taken(login).into());
+        };
+        life::note(tx, id, "open", "open", "开通", &by.name, now).await?;
+        let detail = serde_json::json!({ "role": new.role, "staff": staff.map(Id::get) });
+        self.audit(tx, by, "account.create", id, login, Some(detail)).await?;
+        Ok(id)
     }
 
     /// Opens the account of a persona, or sets it to what the persona says when there is one by that login: safe to
@@ -127,7 +147,8 @@ impl Identity {
             return self.create_account(new, &persona.password, false, &by).await;
         }
         self.check_form(&login, new)?;
-        password::check(&persona.password, &login, &new.name)?;
+        Policy::of(&self.options)
+            .check(&persona.password, &Owner { login: &login, name: &new.name, unit: "" })?;
         let hash = self.hasher.hash(&persona.password).await?;
         let now = self.clock.now();
         let id = self
@@ -144,7 +165,7 @@ impl Identity {
         Ok(id)
     }
 
-    fn check_form(&self, login: &str, new: &NewAccount) -> Result<(), Refusal> {
+    pub(crate) fn check_form(&self, login: &str, new: &NewAccount) -> Result<(), Refusal> {
         let good_login = login.chars().count() >= 3
             && login
                 .chars()
@@ -159,7 +180,7 @@ impl Identity {
         if !(2..=50).contains(&length) || new.name.chars().any(char::is_control) {
             return Err(Refusal::invalid("account.bad_name", "姓名须为 2 至 50 个字，请填写真实姓名。"));
         }
-        if new.staff_no.chars().count() > 50 {
+        if new.staff_no.chars().count() > 50 || new.staff_no.chars().any(char::is_control) {
             return Err(Refusal::invalid("account.bad_staff_no", "工号最多 50 位。"));
         }
         let Some(role) = self.role(&new.role) else {
@@ -175,6 +196,49 @@ impl Identity {
             return Err(Refusal::invalid("account.unknown_institution", "没有这个机构，请从列表中选择。"));
         }
         Ok(())
+    }
+
+    /// Refuses an account for somebody whom the register knows by another name or as having left.
+    pub(crate) async fn check_staff(&self, login: &str, new: &NewAccount) -> Result<()> {
+        let (Some(register), Some(institution)) = (&self.staff, new.institution) else { return Ok(()) };
+        let number = staff_number(login, new);
+        let Some(card) = register.by_number(institution, number).await? else { return Ok(()) };
+        if card.name != new.name.trim() {
+            return Err(Refusal::conflict(
+                "account.other_name",
+                format!("工号 {number} 在人员登记中是“{}”，与填写的姓名不同，请核对。", card.name),
+            )
+            .into());
+        }
+        if !card.in_post {
+            return Err(Refusal::conflict(
+                "account.left",
+                format!("{}（工号 {number}）在人员登记中已离岗，请先在人员登记中恢复在岗。", card.name),
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// The member of staff behind a new account, registered if need be. Nobody without an institution is on a register.
+    async fn staff_in(&self, tx: &mut Tx<'_>, login: &str, new: &NewAccount) -> Result<Option<StaffId>> {
+        let (Some(register), Some(institution)) = (&self.staff, new.institution) else { return Ok(None) };
+        let staff = NewStaff {
+            name: new.name.trim().to_owned(),
+            staff_no: staff_number(login, new).to_owned(),
+            institution,
+            department: String::new(),
+            title: String::new(),
+        };
+        let id = register.register(tx, &staff, self.clock.now()).await?;
+        if let Some(other) = store::login_of_staff(tx, id, None).await? {
+            return Err(Refusal::conflict(
+                "account.has_one",
+                format!("{}已有账号“{other}”，一人一个账号。如忘记密码请重置，如已停用请恢复。", new.name),
+            )
+            .into());
+        }
+        Ok(Some(id))
     }
 
     /// Whether `by` may give this role at this unit.
@@ -193,93 +257,7 @@ impl Identity {
         covered && self.may_appoint(by, role, &grants::Post { institution, region: *region }).is_ok()
     }
 
-    /// Closes, reopens or unlocks an account.
-    pub async fn change_account(&self, account: AccountId, change: Change, by: &Caller) -> Result<()> {
-        let act = match change {
-            Change::Close => "account.close",
-            Change::Reopen => "account.reopen",
-            Change::Unlock => "account.unlock",
-        };
-        if change == Change::Close && by.account == Some(account) {
-            return Err(Refusal::conflict("account.own", "不能停用自己的账号，请由其他管理员操作。").into());
-        }
-        self.db
-            .transaction(async |tx| {
-                let login = match change {
-                    Change::Close => {
-                        session::end_all_of(tx, account).await?;
-                        store::set_state(tx, account, "closed").await?
-                    }
-                    Change::Reopen => store::set_state(tx, account, "open").await?,
-                    Change::Unlock => store::login_of(tx, account).await?,
-                };
-                if change != Change::Close {
-                    sign_in::clear_guard(tx, &login).await?;
-                }
-                self.audit(tx, by, act, account, &login, None).await
-            })
-            .await?;
-        self.gatekeeper.forget_account(account);
-        Ok(())
-    }
-
-    /// Sets a new first password that must be changed at the next sign-in; the password, to be told once.
-    pub async fn reset_password(&self, account: AccountId, by: &Caller) -> Result<String> {
-        let first = secret::random_password()?;
-        let hash = self.hasher.hash(&first).await?;
-        let now = self.clock.now();
-        self.db
-            .transaction(async |tx| {
-                let login = store::set_password(tx, account, &hash, true, now).await?;
-                session::end_all_of(tx, account).await?;
-                sign_in::clear_guard(tx, &login).await?;
-                self.audit(tx, by, "account.reset_password", account, &login, None).await
-            })
-            .await?;
-        self.gatekeeper.forget_account(account);
-        Ok(first)
-    }
-
-    /// Changes the caller's own password; all sessions end and the token of a new one comes back. Wrong present
-    /// passwords count as failed sign-ins, so that an open screen is no place to guess.
-    pub async fn change_own_password(
-        &self,
-        caller: &Caller,
-        present: &str,
-        wanted: &str,
-        agent: &str,
-    ) -> Result<String> {
-        let account = caller.account.ok_or_else(no_account)?;
-        let now = self.clock.now();
-        let row = store::by_id(self.db.pool(), account).await?.ok_or_else(no_account)?;
-        let admitted =
-            self.db.transaction(async |tx| sign_in::count_attempt(tx, &row.login, now).await).await?;
-        if let Err(until) = admitted {
-            return Err(sign_in::locked(until, now).into());
-        }
-        if !self.hasher.verify(present, Some(&row.password_hash)).await? {
-            return Err(Refusal::invalid("password.wrong", "现用密码不正确，密码没有修改。").into());
-        }
-        password::check(wanted, &row.login, &row.name)?;
-        if wanted == present {
-            return Err(Refusal::invalid("password.same", "新密码不能与现用密码相同。").into());
-        }
-        let hash = self.hasher.hash(wanted).await?;
-        let token = self
-            .db
-            .transaction(async |tx| {
-                store::set_password(tx, account, &hash, false, now).await?;
-                sign_in::clear_guard(tx, &row.login).await?;
-                session::end_all_of(tx, account).await?;
-                self.audit(tx, caller, "account.change_password", account, &row.login, None).await?;
-                session::create(tx, account, &caller.address, agent, now).await
-            })
-            .await?;
-        self.gatekeeper.forget_account(account);
-        Ok(token)
-    }
-
-    async fn audit(
+    pub(crate) async fn audit(
         &self,
         tx: &mut Tx<'_>,
         by: &Caller,
@@ -298,6 +276,18 @@ impl Identity {
         };
         audit::record(tx, by, &Purpose::of(""), self.clock.now(), &entry).await
     }
+}
+
+/// The number in the register: the institution's, or the login name where it gives none.
+fn staff_number<'a>(login: &'a str, new: &'a NewAccount) -> &'a str {
+    match new.staff_no.trim() {
+        "" => login,
+        number => number,
+    }
+}
+
+pub(crate) fn login_taken(login: &str) -> Refusal {
+    Refusal::conflict("account.login_taken", format!("登录名“{login}”已被使用，请换一个。"))
 }
 
 /// Machine clients and embedded workstations have no account.

@@ -1,20 +1,41 @@
 //! Decisions of sign-in: back-off after failures and where to go afterwards. Pure.
 
 use chrono::{DateTime, Duration, Utc};
+use store::Settings;
 
-/// So many failures in a row lock a login name.
-pub const FAILURES: i32 = 5;
-/// The first lock lasts so long; each further one twice as long.
-pub const FIRST_LOCK: Duration = Duration::minutes(15);
-/// No lock lasts longer.
-pub const LONGEST_LOCK: Duration = Duration::hours(4);
 /// Failures older than this count no more.
 pub const FORGET_AFTER: Duration = Duration::hours(24);
-/// So many failures from one address, whatever the login names, within [`ADDRESS_WINDOW`] turn it away. A hospital
-/// shares one address: generous.
-pub const ADDRESS_FAILURES: i64 = 30;
-/// The window for failures of an address.
-pub const ADDRESS_WINDOW: Duration = Duration::minutes(15);
+/// A sign-in that waits for its second factor, or a challenge, serves for so long.
+pub const TICKET: Duration = Duration::minutes(5);
+
+/// The limits that the operator sets (`sign_in.*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// So many failures in a row lock a login name.
+    pub failures: i32,
+    /// The first lock lasts so long; each further one twice as long.
+    pub first_lock: Duration,
+    /// No lock lasts longer.
+    pub longest_lock: Duration,
+    /// So many failures from one address, whatever the login names, turn it away. A hospital shares one address:
+    /// generous.
+    pub address_failures: i64,
+    /// The window for failures of an address.
+    pub address_window: Duration,
+}
+
+impl Limits {
+    /// The limits in force.
+    pub fn of(options: &Settings) -> Self {
+        Self {
+            failures: i32::try_from(options.whole("sign_in.failures")).unwrap_or(5).max(1),
+            first_lock: options.minutes("sign_in.first_lock_minutes"),
+            longest_lock: Duration::hours(options.whole("sign_in.longest_lock_hours")),
+            address_failures: options.whole("sign_in.address_failures").max(1),
+            address_window: options.minutes("sign_in.address_minutes"),
+        }
+    }
+}
 
 /// What is known of a login name's failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +50,15 @@ pub struct Guard {
 
 /// The guard after one more attempt, counted as a failure *before* the password is looked at, so that attempts at
 /// once cannot outrun the count; success clears the guard. `Err`: locked until then, no attempt is made.
-pub fn attempt(before: Option<Guard>, now: DateTime<Utc>) -> Result<Guard, DateTime<Utc>> {
+pub fn attempt(before: Option<Guard>, limits: &Limits, now: DateTime<Utc>) -> Result<Guard, DateTime<Utc>> {
     if let Some(until) = before.and_then(|g| g.locked_until).filter(|until| now < *until) {
         return Err(until);
     }
     let earlier = before.filter(|g| now - g.last_at < FORGET_AFTER).map_or(0, |g| g.failures);
     let failures = earlier.saturating_add(1);
-    let locked_until = (failures % FAILURES == 0).then(|| {
-        let doublings = (failures / FAILURES - 1).clamp(0, 10);
-        now + (FIRST_LOCK * 2i32.pow(doublings.unsigned_abs())).min(LONGEST_LOCK)
+    let locked_until = (failures % limits.failures == 0).then(|| {
+        let doublings = (failures / limits.failures - 1).clamp(0, 10);
+        now + (limits.first_lock * 2i32.pow(doublings.unsigned_abs())).min(limits.longest_lock)
     });
     Ok(Guard { failures, last_at: now, locked_until })
 }
@@ -52,7 +73,11 @@ pub fn destination(next: &str) -> &str {
         && !next.contains('\\')
         && next.bytes().all(|b| b.is_ascii_graphic());
     let path = next.split(['?', '#']).next().unwrap_or_default();
-    if local && path != "/" && !path.starts_with("/sign-") { next } else { DESK }
+    if local && path != "/" && !path.starts_with("/sign-") && !path.starts_with("/step-up") {
+        next
+    } else {
+        DESK
+    }
 }
 
 /// Login names are lower case, without spaces around.
@@ -82,6 +107,18 @@ pub fn counts_address(address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIMITS: Limits = Limits {
+        failures: 5,
+        first_lock: Duration::minutes(15),
+        longest_lock: Duration::hours(4),
+        address_failures: 30,
+        address_window: Duration::minutes(15),
+    };
+
+    fn attempt(before: Option<Guard>, now: DateTime<Utc>) -> Result<Guard, DateTime<Utc>> {
+        super::attempt(before, &LIMITS, now)
+    }
 
     fn minute(n: i64) -> DateTime<Utc> {
         DateTime::<Utc>::UNIX_EPOCH + Duration::minutes(n)
@@ -126,6 +163,7 @@ mod tests {
             ("evil", false),
             ("/sign-in?next=/sign-in", false),
             ("/sign-out", false),
+            ("/step-up?back=/step-up", false),
             ("/张", false),
         ];
         for (next, stays) in cases {

@@ -111,13 +111,16 @@ async fn closing_ends_what_is_open_at_once() {
     doctor.sign_in("wang.li", PASSWORD).await;
     county.sign_in("county", PASSWORD).await;
     assert_eq!(doctor.get("/medical").await.status, StatusCode::OK);
-    county.post(&format!("/accounts/{doctor_id}/close"), &[]).await;
+    county.post(&format!("/accounts/{doctor_id}/close"), &[("reason", "测试")]).await;
     assert_ne!(doctor.get("/medical").await.status, StatusCode::OK);
     assert_eq!(city.browser().sign_in("wang.li", PASSWORD).await.status, StatusCode::UNAUTHORIZED);
-    county.post(&format!("/accounts/{doctor_id}/reopen"), &[]).await;
+    county.post(&format!("/accounts/{doctor_id}/reopen"), &[("reason", "测试")]).await;
     assert_eq!(city.browser().sign_in("wang.li", PASSWORD).await.status, StatusCode::SEE_OTHER);
     let own = id_of(&city, "county").await;
-    assert_eq!(county.post(&format!("/accounts/{own}/close"), &[]).await.status, StatusCode::CONFLICT);
+    assert_eq!(
+        county.post(&format!("/accounts/{own}/close"), &[("reason", "测试")]).await.status,
+        StatusCode::CONFLICT
+    );
     assert_eq!(city.outcomes("account.close").await, ["ok"]);
 }
 
@@ -134,9 +137,9 @@ async fn unlocking_and_resetting_help_who_is_locked_out() {
     let page = county.get(&format!("/accounts/{doctor_id}")).await.text;
     assert!(page.contains("已锁定") && page.contains("解锁"));
     assert!(county.get("/accounts?state=locked").await.text.contains("王丽华"));
-    county.post(&format!("/accounts/{doctor_id}/unlock"), &[]).await;
+    county.post(&format!("/accounts/{doctor_id}/unlock"), &[("reason", "测试")]).await;
     assert_eq!(city.browser().sign_in("wang.li", PASSWORD).await.status, StatusCode::SEE_OTHER);
-    let reset = county.post(&format!("/accounts/{doctor_id}/password"), &[]).await;
+    let reset = county.post(&format!("/accounts/{doctor_id}/password"), &[("reason", "测试")]).await;
     let first = first_password(&reset.text);
     assert_eq!(city.browser().sign_in("wang.li", PASSWORD).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(city.browser().sign_in("wang.li", &first).await.location, "/account");

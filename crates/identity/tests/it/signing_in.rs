@@ -46,7 +46,7 @@ async fn whatever_is_wrong_looks_the_same() {
     let closed = city.person("closed", "赵停用", "township_doctor", Some(2), "411503102").await;
     let operator = kernel::Caller::system("运维");
     city.identity
-        .change_account(kernel::Id::new(closed), identity::account::Change::Close, &operator)
+        .change_account(kernel::Id::new(closed), &identity::account::Change::Close, "离岗", &operator)
         .await
         .unwrap();
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::gate::{Asked, under, unexplained};
 use crate::failure::Explained;
+use crate::route::{Held, STEP_UP};
 use crate::ui::{Tone, icon, notice_closable};
 
 /// Gives an error response its body. Everything else passes unchanged.
@@ -19,7 +20,8 @@ pub(super) fn explain(asked: &Asked, mut response: Response) -> Response {
         None => return response,
     };
     let status = response.status();
-    let mut told = tell(asked, status, &explained);
+    let held = response.extensions_mut().remove::<Held>();
+    let mut told = tell(asked, status, &explained, held);
     for name in [header::RETRY_AFTER, header::ALLOW, header::SET_COOKIE, header::WWW_AUTHENTICATE] {
         if let Some(value) = response.headers().get(&name) {
             told.headers_mut().insert(name, value.clone());
@@ -28,7 +30,7 @@ pub(super) fn explain(asked: &Asked, mut response: Response) -> Response {
     told
 }
 
-fn tell(asked: &Asked, status: StatusCode, explained: &Explained) -> Response {
+fn tell(asked: &Asked, status: StatusCode, explained: &Explained, held: Option<Held>) -> Response {
     let headers = &asked.parts.headers;
     if under(asked.path(), "/fhir") {
         return outcome(status, explained);
@@ -38,8 +40,14 @@ fn tell(asked: &Asked, status: StatusCode, explained: &Explained) -> Response {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.contains("application/json") && !accept.contains("text/html"));
     if under(asked.path(), "/api") || wants_json {
-        let body = json!({ "error": { "code": explained.code, "message": explained.message } });
+        let mut body = json!({ "error": { "code": explained.code, "message": explained.message } });
+        if explained.code == STEP_UP {
+            body["error"]["step_up"] = json!("/step-up");
+        }
         return (status, axum::Json(body)).into_response();
+    }
+    if explained.code == STEP_UP {
+        return prove(asked, held);
     }
     if headers.contains_key("hx-request") {
         return part(status, explained);
@@ -51,6 +59,52 @@ fn tell(asked: &Asked, status: StatusCode, explained: &Explained) -> Response {
         return Redirect::to(&sign_in(asked)).into_response();
     }
     (status, page(asked, status, explained)).into_response()
+}
+
+/// To the page that proves again who it is, and from there back: to the page, or on with the form that was being sent.
+fn prove(asked: &Asked, held: Option<Held>) -> Response {
+    let headers = &asked.parts.headers;
+    let wanted = asked.parts.uri.path_and_query().map_or("/", |p| p.as_str());
+    let step_up = |back: &str| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("back", back);
+        format!("/step-up?{}", query.finish())
+    };
+    if headers.contains_key("hx-request") {
+        let page = came_from(headers, "hx-current-url");
+        return (StatusCode::FORBIDDEN, [("hx-redirect", step_up(&page))]).into_response();
+    }
+    if asked.parts.method == Method::GET {
+        return Redirect::to(&step_up(wanted)).into_response();
+    }
+    let back = came_from(headers, header::REFERER.as_str());
+    let Some(Held(fields)) = held else {
+        return Redirect::to(&step_up(&back)).into_response();
+    };
+    let body = html! {
+        div.mk-empty {
+            (icon("lock"))
+            strong { "需要再次验证身份" }
+            p { "这一步涉及敏感操作。您填写的内容已保留，验证后继续提交。" }
+            form method="post" action="/step-up" data-go {
+                input type="hidden" name="back" value=(back);
+                input type="hidden" name="act" value=(wanted);
+                input type="hidden" name="held" value=(fields);
+                button.btn.btn-primary type="submit" { "去验证" }
+            }
+        }
+    };
+    (StatusCode::FORBIDDEN, asked.frame().page("验证身份", body)).into_response()
+}
+
+/// The page of ours that a header names, without its host; the desk when it names none.
+fn came_from(headers: &axum::http::HeaderMap, name: &str) -> String {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|url| url.parse::<axum::http::Uri>().ok())
+        .and_then(|uri| uri.path_and_query().map(|p| p.as_str().to_owned()))
+        .unwrap_or_else(|| "/desk".to_owned())
 }
 
 /// The sign-in page, which leads back to what was asked for.
