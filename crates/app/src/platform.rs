@@ -251,6 +251,7 @@ impl Platform {
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
             .with_options(options.clone())
             .with_people(person.clone())
+            .with_staff(directory.clone())
             .with_panels(vec![
                 exchange::quality::panel(&exchange),
                 record.panel(),

@@ -243,6 +243,7 @@ mod tests {
             ("Xy7#kPq2wL", true),
             ("平桥区的老槐树开花了真好看呀五月天", true),
             ("Tr0ub4dor-zebra-horse", true),
+            ("Yanshi@City8", true),
             ("Xy7#kPq2w", false),
             ("abcdefghijkl", false),
             ("AbcdefGhijk", false),

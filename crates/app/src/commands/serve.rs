@@ -133,6 +133,7 @@ pub async fn serve(
     let inbox = exchange::folder::Inbox::new(args.inbox.as_deref().unwrap_or(&common.data.join("exchange")));
     inbox.prepare().await?;
     let watching = tokio::spawn(inbox.watch(exchange));
+    platform.identity.schedule_daily().await?;
     let jobs = platform.jobs.clone();
     let working = tokio::spawn({
         let stop = stop.clone();

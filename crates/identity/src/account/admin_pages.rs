@@ -228,7 +228,11 @@ pub(super) async fn found(
 /// Whether the caller may manage an account: one that they could have given every role it holds. A county administrator
 /// cannot take over the account of somebody above by resetting its password. A role that the catalogue no longer has
 /// gives no rights and stands in nobody's way.
-pub(super) async fn manages(identity: &Identity, allowed: &Allowed, row: &AccountRow) -> kernel::Result<bool> {
+pub(super) async fn manages(
+    identity: &Identity,
+    allowed: &Allowed,
+    row: &AccountRow,
+) -> kernel::Result<bool> {
     let held = grants::store::of_account(identity.db.pool(), Id::new(row.id)).await?;
     Ok(held.iter().filter(|held| held.withdrawn_at.is_none()).all(|held| {
         identity
@@ -247,7 +251,8 @@ pub(super) async fn manageable(
     if manages(identity, allowed, &row).await? {
         return Ok(row);
     }
-    Err(Refusal::forbidden("account.above", "这个账号的权限超过您自己的管理范围，请由上级管理员操作。").into())
+    Err(Refusal::forbidden("account.above", "这个账号的权限超过您自己的管理范围，请由上级管理员操作。")
+        .into())
 }
 
 pub(super) fn told_once(account: AccountId, name: &str, title: &str, first: &str) -> Markup {

@@ -135,8 +135,8 @@ async fn unlocking_and_resetting_help_who_is_locked_out() {
         city.browser().sign_in("wang.li", "wrong").await;
     }
     let page = county.get(&format!("/accounts/{doctor_id}")).await.text;
-    assert!(page.contains("已锁定") && page.contains("解锁"));
-    assert!(county.get("/accounts?state=locked").await.text.contains("王丽华"));
+    assert!(page.contains("输错密码暂停") && page.contains("解除暂停"));
+    assert!(county.get("/accounts?state=guarded").await.text.contains("王丽华"));
     county.post(&format!("/accounts/{doctor_id}/unlock"), &[("reason", "测试")]).await;
     assert_eq!(city.browser().sign_in("wang.li", PASSWORD).await.status, StatusCode::SEE_OTHER);
     let reset = county.post(&format!("/accounts/{doctor_id}/password"), &[("reason", "测试")]).await;

@@ -23,8 +23,6 @@ pub struct PasskeyRow {
     pub credential_id: Vec<u8>,
     /// Public key as COSE.
     pub public_key: Vec<u8>,
-    /// Signatures so far.
-    pub sign_count: i64,
     /// The owner's name for it.
     pub name: String,
     /// Whether the maker's cloud keeps a copy.
@@ -34,17 +32,7 @@ pub struct PasskeyRow {
     /// Last sign-in by it.
     pub last_used_at: Option<DateTime<Utc>>,
 }
-row!(PasskeyRow {
-    id,
-    account_id,
-    credential_id,
-    public_key,
-    sign_count,
-    name,
-    synced,
-    created_at,
-    last_used_at
-});
+row!(PasskeyRow { id, account_id, credential_id, public_key, name, synced, created_at, last_used_at });
 
 /// The passkeys of an account, oldest first.
 pub async fn of(pool: &PgPool, account: AccountId) -> Result<Vec<PasskeyRow>> {
