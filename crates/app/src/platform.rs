@@ -309,6 +309,7 @@ impl Platform {
         Routes::new()
             .merge(self.identity.routes())
             .merge(directory::pages::routes(self.directory.clone()))
+            .merge(directory::divisions::pages::routes(self.divisions.clone()))
             .merge(person::search::routes(person::search::SearchPages {
                 db: self.db.clone(),
                 clock: self.clock.clone(),

@@ -43,6 +43,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0004_terminology",
         sql: include_str!("../migrations/0004_terminology.sql"),
     },
+    Migration {
+        context: "directory",
+        name: "0005_divisions_upkeep",
+        sql: include_str!("../migrations/0005_divisions_upkeep.sql"),
+    },
 ];
 
 /// The channel on which processes tell each other that a registry changed.

@@ -16,14 +16,17 @@
 //! institution keeps where it lay ([`contracts::Institutions::region_in`]), a figure by code is translated
 //! ([`mapping::Mapping`], in SQL `division_in`).
 
+pub(crate) mod api;
 pub mod edition;
 pub mod import;
 pub(crate) mod known;
 pub mod load;
 pub mod mapping;
 pub mod operation;
+pub mod pages;
 pub mod plan;
 mod run;
+pub mod upkeep;
 
 use std::sync::Arc;
 

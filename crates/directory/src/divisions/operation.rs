@@ -385,6 +385,21 @@ impl Divisions {
         if let Some(later) = under_way(tx, &operation.plan, operation.id).await? {
             why.push(format!("后来的“{later}”涉及同样的区划，请先撤回那一次。"));
         }
+        let homeless: Vec<String> = operation
+            .plan
+            .added
+            .iter()
+            .filter(|u| !operation.plan.homes.iter().any(|(code, _)| *code == u.code))
+            .map(|u| u.code.as_str().to_owned())
+            .collect();
+        if !homeless.is_empty() {
+            let held = self.held(&homeless).await?;
+            why.extend(
+                held.iter()
+                    .filter(|h| h.total() > 0)
+                    .map(|h| format!("增设的区划名下已有{} {}，请先把它们划到别处。", h.title, h.total())),
+            );
+        }
         let added: Vec<&str> = operation.plan.added.iter().map(|u| u.code.as_str()).collect();
         let known: Vec<&str> = operation.plan.added.iter().map(|u| u.name.as_str()).collect();
         let altered: Option<String> = sqlx::query_scalar(

@@ -200,6 +200,7 @@ pub fn kind_name(kind: &str) -> &'static str {
         "move" => "划转",
         "abolish" => "撤销",
         "adopt" => "换版",
+        "add" => "增设",
         _ => "调整",
     }
 }

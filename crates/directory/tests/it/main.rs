@@ -3,6 +3,7 @@
 
 mod codes;
 mod divisions;
+mod divisions_http;
 mod institutions;
 mod regions;
 mod staff_register;
