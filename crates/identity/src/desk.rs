@@ -68,12 +68,8 @@ async fn show(State(identity): State<Identity>, frame: Frame) -> Reply<Response>
         Some(id) => asks_of(&identity, &caller, id).await?,
         None => Asks::default(),
     };
-    let items: Vec<&MenuItem> = identity
-        .catalog
-        .menu
-        .iter()
-        .filter(|item| item.path != "/desk" && item.need.is_none_or(|need| caller.may(need)))
-        .collect();
+    let menu = identity.policy.menu(&identity.catalog.menu, &caller);
+    let items: Vec<&MenuItem> = menu.iter().filter(|item| item.path != "/desk").collect();
     let body = view(&caller, identity.clock.local(), asks, &waiting, &items, &sign_ins);
     Ok(frame.page("工作台", body).into_response())
 }

@@ -13,6 +13,7 @@
 //! | audit trail | 审计日志 | [`audit`] |
 //! | desk | 工作台 | [`desk`] |
 
+pub mod access;
 pub mod account;
 pub mod audit;
 pub mod authenticator;
@@ -117,6 +118,7 @@ pub struct Identity {
     pub(crate) hasher: Arc<password::Hasher>,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
     pub(crate) ring: Arc<std::sync::Mutex<Option<Arc<provider::Ring>>>>,
+    pub(crate) policy: Arc<web::Policy>,
 }
 
 impl Identity {
@@ -135,7 +137,14 @@ impl Identity {
             institutions.clone(),
             options.clone(),
         ));
+        // What a rule for a kind of unit is asked by: the caller's own institution, or an authority.
+        let register = institutions.clone();
+        let policy = Arc::new(web::Policy::new(move |caller| match caller.institution {
+            None => "authority".to_owned(),
+            Some(id) => register.by_id(id).map_or_else(String::new, |card| card.sender_class.clone()),
+        }));
         Ok(Self {
+            policy,
             db,
             catalog,
             clock,
@@ -221,6 +230,7 @@ impl Identity {
             .merge(embed::routes(self))
             .merge(audit::routes(self))
             .merge(desk::routes(self))
+            .merge(access::routes(self))
             .merge(notice::routes(self))
     }
 

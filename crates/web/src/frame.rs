@@ -11,6 +11,7 @@ use kernel::{Act, Caller, CallerKind, Line, Need};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::assets::asset_url;
+use crate::policy::Policy;
 use crate::ui::icon;
 
 /// What every page's frame shows of the platform; set once in [`crate::serve::Site`].
@@ -43,6 +44,8 @@ pub struct Frame {
     pub narrow: bool,
     /// The platform's face.
     pub face: Arc<Face>,
+    /// What operators changed of pages and menus.
+    pub policy: Arc<Policy>,
 }
 
 /// The right that opens the search for a person.
@@ -57,6 +60,7 @@ impl Frame {
             partial: is_partial(&parts.headers),
             narrow: keeps_rail_narrow(&parts.headers),
             face: parts.extensions.get::<Arc<Face>>().cloned().unwrap_or_default(),
+            policy: parts.extensions.get::<Arc<Policy>>().cloned().unwrap_or_default(),
         }
     }
 
@@ -119,9 +123,19 @@ impl Frame {
         }
     }
 
+    /// The menu of a caller, as rights and operators leave it.
+    pub fn menu(&self, caller: &Caller) -> Vec<MenuItem> {
+        self.policy.menu(&self.face.menu, caller)
+    }
+
+    /// Whether whoever looks may use a route, e.g. `POST /accounts`: for showing its button.
+    pub fn allows(&self, method: &axum::http::Method, path: &str) -> bool {
+        self.caller.as_ref().is_some_and(|caller| self.policy.allows(caller, method, path))
+    }
+
     fn framed(&self, caller: &Caller, title: &str, body: &Markup) -> Markup {
-        let items: Vec<&MenuItem> =
-            self.face.menu.iter().filter(|item| item.need.is_none_or(|need| caller.may(need))).collect();
+        let menu = self.menu(caller);
+        let items: Vec<&MenuItem> = menu.iter().collect();
         let here = current(&items, &self.path);
         let class = if self.narrow { "mk-shell mk-narrow" } else { "mk-shell" };
         self.document(

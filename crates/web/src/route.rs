@@ -18,6 +18,7 @@ use kernel::{Caller, CallerKind, Need, Purpose, Reach, Refusal, RefusalKind};
 use tokio::sync::Mutex;
 
 use crate::failure::Failure;
+use crate::policy::Policy;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +82,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     {
         // Every method used in this program has a filter; an unknown one would match nothing.
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
+        let name: Arc<str> = crate::policy::key(&method, path).into();
         let mut guarded: MethodRouter<S> =
-            on(filter, handler).layer(middleware::from_fn(move |request: Request, next: Next| async move {
-                guard(access, body, request, next).await
+            on(filter, handler).layer(middleware::from_fn(move |request: Request, next: Next| {
+                let name = name.clone();
+                async move { guard(access, body, &name, request, next).await }
             }));
         if body == Body::Stream {
             guarded = guarded.layer(DefaultBodyLimit::disable());
@@ -174,7 +177,7 @@ enum Body {
     Stream,
 }
 
-async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> Response {
+async fn guard(access: Access, body: Body, name: &str, mut request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Arc<Caller>>().cloned();
     // A signed link opens the embedded record and nothing beside it.
     if caller.as_ref().is_some_and(|c| c.kind == CallerKind::Embedded)
@@ -205,11 +208,18 @@ async fn guard(access: Access, body: Body, mut request: Request, next: Next) -> 
         }
         Access::Needs(need) | Access::Fresh(need) => {
             let refusal = caller
+                .as_ref()
                 .and_then(|c| c.decide(need, Purpose::of("")).err())
                 .unwrap_or_else(|| Refusal::forbidden("access.no_right", "没有权限。"));
             return Failure(refusal.into()).into_response();
         }
         Access::SignedIn(_) => {}
+    }
+    // What operators narrowed; it never opens what the route declares.
+    if let Some(policy) = request.extensions().get::<Arc<Policy>>()
+        && let Err(refusal) = policy.passes(caller.as_deref(), name)
+    {
+        return Failure(refusal.into()).into_response();
     }
     if let (Some(caller), Access::Needs(need) | Access::Fresh(need)) = (caller, access) {
         request.extensions_mut().insert(Allowed { caller, need });

@@ -68,6 +68,7 @@ pub async fn serve(
             menu: platform.catalog.menu.clone(),
             ..web::frame::Face::default()
         },
+        policy: platform.identity.policy(),
         embed_ancestors: args.embed_ancestors.clone(),
         trusted_proxies: args.trusted_proxies.clone(),
         ..web::serve::Site::new(platform.identity.authenticator())

@@ -81,7 +81,7 @@ async fn open(folder: tempfile::TempDir, settings: &Settings) -> City {
     let clock = testkit::clock();
     let platform = Platform::open(settings, clock.clone(), &|_: &str| {}).await.unwrap();
     let institutions = register(&platform).await;
-    let site = Site::new(platform.identity.authenticator());
+    let site = Site { policy: platform.identity.policy(), ..Site::new(platform.identity.authenticator()) };
     let app = web::serve::build_app(platform.routes(), site);
     City { db: platform.db.clone(), clock, platform, institutions, app, folder, _cloned: None }
 }

@@ -122,7 +122,7 @@ pub async fn city() -> City {
             who,
         )
         .with_state(());
-    let site = Site::new(identity.authenticator());
+    let site = Site { policy: identity.policy(), ..Site::new(identity.authenticator()) };
     let app = web::serve::build_app(identity.routes().merge(others), site);
     City { db, clock, identity, app }
 }

@@ -67,6 +67,7 @@ async fn main() -> Result<()> {
         routes = routes.get(&path, OPEN, async move |frame: Frame| frame.page(title, body));
     }
     let site = Site {
+        policy: Arc::default(),
         authenticator: Arc::new(Everybody),
         face: Face { platform: "全民健康信息平台".into(), place: "信阳市".into(), menu: menu() },
         embed_ancestors: vec![],

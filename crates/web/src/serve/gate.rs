@@ -22,12 +22,14 @@ use super::origin::{ClientAddress, client_address, forged, share, shared};
 use super::panicked;
 use crate::Failure;
 use crate::frame::{Face, Frame};
+use crate::policy::Policy;
 use crate::route::{Asking, Authenticator, PeerCertificate};
 
 /// What the gate needs to know.
 pub(super) struct Gate {
     pub authenticator: Arc<dyn Authenticator>,
     pub face: Arc<Face>,
+    pub policy: Arc<Policy>,
     pub trusted_proxies: Vec<IpAddr>,
     pub page_policy: HeaderValue,
     pub embed_policy: HeaderValue,
@@ -75,6 +77,7 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let extensions = request.extensions_mut();
     extensions.insert(ClientAddress(address.clone()));
     extensions.insert(gate.face.clone());
+    extensions.insert(gate.policy.clone());
     let account = match &admitted {
         Ok(Some(caller)) => {
             extensions.insert(caller.clone());

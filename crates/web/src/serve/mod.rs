@@ -25,6 +25,7 @@ use tower_http::compression::predicate::{And, DefaultPredicate, NotForContentTyp
 
 use crate::assets;
 use crate::frame::Face;
+use crate::policy::Policy;
 use crate::route::{Authenticator, Routes};
 
 pub use origin::ClientAddress;
@@ -35,6 +36,8 @@ pub struct Site {
     pub authenticator: Arc<dyn Authenticator>,
     /// What the frame of every page shows.
     pub face: Face,
+    /// What operators changed of pages and menus.
+    pub policy: Arc<Policy>,
     /// Origins that may show `/embed/…` in a frame, e.g. `https://his.example.org`; none: nobody may.
     pub embed_ancestors: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
@@ -47,6 +50,7 @@ impl Site {
         Site {
             authenticator,
             face: Face::default(),
+            policy: Arc::default(),
             embed_ancestors: Vec::new(),
             trusted_proxies: Vec::new(),
         }
@@ -56,7 +60,9 @@ impl Site {
 /// The routes behind the gate (address, forgery check, authentication, error pages, headers, access log), the assets,
 /// compression.
 pub fn build_app(routes: Routes<()>, site: Site) -> Router {
+    site.policy.learn(routes.list());
     let gate = Arc::new(gate::Gate {
+        policy: site.policy,
         authenticator: site.authenticator,
         face: Arc::new(site.face),
         trusted_proxies: site.trusted_proxies,

@@ -58,6 +58,7 @@ fn app() -> Router {
     build_app(
         routes,
         Site {
+            policy: Arc::default(),
             authenticator: Arc::new(Door),
             face: Face::default(),
             embed_ancestors: vec!["https://his.example".into(), "https://bad.example; script-src *".into()],
