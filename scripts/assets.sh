@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../web"
 
 digest() {
     # Names and contents, in one order everywhere.
-    find package.json package-lock.json .npmrc build.mjs divisions.mjs icons.txt src -type f | LC_ALL=C sort |
+    find package.json package-lock.json .npmrc build.mjs divisions.mjs maps.mjs icons.txt src -type f | LC_ALL=C sort |
         xargs sha256sum | sha256sum | cut -d' ' -f1
 }
 

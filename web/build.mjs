@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { divisions } from "./divisions.mjs";
+import { maps } from "./maps.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = join(here, "dist");
@@ -81,6 +82,7 @@ await sprite();
 for (const name of await readdir(join(here, "src/static"))) {
   await put(name, await readFile(join(here, "src/static", name)));
 }
+await maps(join(here, "node_modules"), put);
 
 await writeFile(join(dist, "manifest.json"), JSON.stringify(manifest, Object.keys(manifest).sort(), 1) + "\n");
 for (const name of await readdir(dist)) {

@@ -1,7 +1,7 @@
 // Charts: every [data-chart] holds its ECharts option as JSON and its rows as a table; this draws the one and
 // offers the other.
 import * as echarts from "echarts/core";
-import { BarChart, HeatmapChart, LineChart, PieChart, ScatterChart } from "echarts/charts";
+import { BarChart, HeatmapChart, LineChart, MapChart, PieChart, ScatterChart } from "echarts/charts";
 import {
   AriaComponent, DataZoomComponent, DatasetComponent, GridComponent, LegendComponent, MarkAreaComponent,
   MarkLineComponent, TooltipComponent, VisualMapComponent,
@@ -9,7 +9,7 @@ import {
 import { CanvasRenderer } from "echarts/renderers";
 
 echarts.use([
-  BarChart, HeatmapChart, LineChart, PieChart, ScatterChart, AriaComponent, DataZoomComponent, DatasetComponent,
+  BarChart, HeatmapChart, LineChart, MapChart, PieChart, ScatterChart, AriaComponent, DataZoomComponent, DatasetComponent,
   GridComponent, LegendComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent, VisualMapComponent,
   CanvasRenderer,
 ]);
@@ -42,17 +42,37 @@ function theme() {
   };
 }
 
-export function draw(root) {
+// A map names its geometry by address; counties are found by code and labelled by what the data calls them.
+async function readMap(option) {
+  if (!option.map) return;
+  const address = option.map;
+  delete option.map;
+  echarts.registerMap(address, await (await fetch(address)).json());
+  for (const series of option.series) {
+    if (series.type !== "map") continue;
+    series.label = {
+      show: true, fontSize: 11, color: css("--mk-ink"), formatter: (point) => point.data?.title ?? "", ...series.label,
+    };
+    series.emphasis = { label: { show: true }, itemStyle: { areaColor: "#f3d9a8" } };
+    series.itemStyle = { borderColor: "#fff", borderWidth: 1, areaColor: css("--mk-sunk"), ...series.itemStyle };
+  }
+  option.grid = undefined;
+  option.tooltip = { trigger: "item", formatter: (p) => `${p.data?.title ?? ""}  ${p.data?.value ?? "—"}`, ...option.tooltip };
+}
+
+export async function draw(root) {
   for (const place of root.querySelectorAll("[data-chart]:not([data-drawn])")) {
     place.dataset.drawn = "";
     const source = place.querySelector("script[type='application/json']");
     const canvas = place.querySelector(".mk-chart-canvas");
     if (!source || !canvas) continue;
     const option = JSON.parse(source.textContent);
+    const map = Boolean(option.map);
+    await readMap(option);
     // Tooltips as canvas text: the content-security policy forbids styles in HTML text.
     option.tooltip = { confine: true, ...option.tooltip, renderMode: "richText" };
     if (option.legend) option.legend = { top: 4, right: 12, ...option.legend };
-    option.grid ??= { left: 8, right: 16, top: option.legend ? 36 : 16, bottom: 4, containLabel: true };
+    if (!map) option.grid ??= { left: 8, right: 16, top: option.legend ? 36 : 16, bottom: 4, containLabel: true };
     option.aria ??= { enabled: true, decal: { show: false } };
     option.animation ??= false;
     // Days as they are written everywhere else.

@@ -7,6 +7,7 @@ pub mod divisions;
 pub mod institutions;
 pub mod pages;
 pub mod registry;
+pub mod settings;
 mod sheet;
 mod snapshot;
 pub mod terminology;

@@ -2,6 +2,7 @@
 //! gate through which personal data is read and audited.
 
 pub mod audit;
+pub mod cache;
 pub mod cluster;
 pub mod copy;
 pub mod crash;

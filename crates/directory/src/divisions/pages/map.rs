@@ -48,7 +48,7 @@ pub(super) async fn page(
         )
         .collect();
     let geometry = web::asset_url(&format!("map-{}.json", city.prefix()));
-    let drawn = geometry != web::asset_url("none");
+    let drawn = !geometry.ends_with("/missing");
     let option = json!({
         "map": geometry,
         "visualMap": { "min": 0, "max": most, "calculable": false, "left": 12, "bottom": 12, "text": ["多", "少"],
