@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use catalog::Catalog;
 use directory::Directory;
 use directory::divisions::Divisions;
+use directory::settings::{Configuration, StartOption};
 use exchange::Exchange;
 use exchange::intake::{Intake, Parts};
 use futures::future::BoxFuture;
@@ -56,6 +57,8 @@ pub struct Platform {
     pub directory: Arc<Directory>,
     /// The desk of the divisions.
     pub divisions: Divisions,
+    /// The settings, how the program was started, the caches.
+    pub configuration: Configuration,
     /// Accounts.
     pub identity: Identity,
     /// Intake and quality.
@@ -74,6 +77,29 @@ pub struct Platform {
     pub options: store::Settings,
     clock: Arc<dyn Clock>,
     cluster: Option<Cluster>,
+}
+
+/// How the program was started, without secrets.
+fn start_options(settings: &Settings) -> Vec<StartOption> {
+    let option = |title, value: String, option| StartOption { title, value, option };
+    let folder = |path: &Path| path.display().to_string();
+    let database = match &settings.database_url {
+        // What stands before the host is the user and the password.
+        Some(url) => url.rsplit_once('@').map_or_else(|| url.clone(), |(_, host)| host.to_owned()),
+        None => "数据目录下的本机数据库".to_owned(),
+    };
+    vec![
+        option("用户访问平台的地址", settings.base_url.clone(), "--base-url / MINKANG_BASE_URL"),
+        option("数据目录", folder(&settings.data), "--data"),
+        option("数据库", database, "--database-url"),
+        option("数据库连接数", settings.connections.to_string(), "--connections"),
+        option(
+            "目录定义",
+            settings.catalog_dir.as_deref().map_or_else(|| "随程序发布".to_owned(), folder),
+            "--catalog-dir",
+        ),
+        option("程序版本", env!("CARGO_PKG_VERSION").to_owned(), ""),
+    ]
 }
 
 /// Every migration, in the order in which contexts may refer to each other's tables.
@@ -270,6 +296,13 @@ impl Platform {
         let divisions =
             Divisions::new(directory.clone(), clock.clone(), vec![person.clone(), identity.by_division()]);
         divisions.register_jobs(&mut jobs);
+        let configuration = Configuration {
+            db: db.clone(),
+            options: options.clone(),
+            clock: clock.clone(),
+            start: Arc::new(start_options(settings)),
+            caches: directory.caches(),
+        };
         let parts =
             [store::reseal::fact_parts(&catalog), person::protected(), exchange::protected()].concat();
         let resealer = Resealer {
@@ -291,6 +324,7 @@ impl Platform {
             catalog,
             directory,
             divisions,
+            configuration,
             identity,
             exchange,
             record,
@@ -310,6 +344,7 @@ impl Platform {
             .merge(self.identity.routes())
             .merge(directory::pages::routes(self.directory.clone()))
             .merge(directory::divisions::pages::routes(self.divisions.clone()))
+            .merge(directory::settings::routes(self.configuration.clone()))
             .merge(person::search::routes(person::search::SearchPages {
                 db: self.db.clone(),
                 clock: self.clock.clone(),

@@ -11,7 +11,7 @@ use sqlx::Row;
 use standards::pinyin::initials;
 use store::DbDoing;
 
-use crate::{Directory, Registry, put};
+use crate::{Directory, Registry};
 
 // Written only when something differs; `touched` tells.
 const REGISTER: &str = "
@@ -70,7 +70,7 @@ impl Directory {
         };
         let now = self.institutions_now();
         if now.by_id.get(&id.get()).is_none_or(|known| **known != card) {
-            put(&self.institutions, now.with(card));
+            self.institutions.put(now.with(card));
             self.announce(Registry::Institutions).await?;
         }
         Ok(id)

@@ -15,8 +15,9 @@ pub mod terminology;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use catalog::CodeTables;
-use kernel::Result;
 use kernel::error::Doing;
+use kernel::{Result, SystemClock};
+use store::cache::{self, Caches, Declared};
 use store::{Db, DbDoing, Migration};
 
 use crate::divisions::known::Known;
@@ -54,6 +55,23 @@ pub const MIGRATIONS: &[Migration] = &[
 /// The channel on which processes tell each other that a registry changed.
 const CHANNEL: &str = "minkang_directory";
 
+/// Institutions in memory.
+const INSTITUTIONS: Declared = Declared {
+    name: "directory.institutions",
+    title: "机构",
+    about: "全部机构的名称、代码、区划，各处显示机构时不再查库",
+    lives: None,
+    most: 1,
+};
+/// Divisions in memory.
+const REGIONS: Declared = Declared {
+    name: "directory.divisions",
+    title: "行政区划",
+    about: "各年区划的名称、换算关系、机构当年所在",
+    lives: None,
+    most: 1,
+};
+
 /// How often it is looked whether editions of another day hold.
 const LOOK_AT_DATES: std::time::Duration = std::time::Duration::from_secs(300);
 
@@ -62,8 +80,9 @@ const LOOK_AT_DATES: std::time::Duration = std::time::Duration::from_secs(300);
 pub struct Directory {
     db: Db,
     shipped: CodeTables,
-    institutions: RwLock<Arc<Snapshot>>,
-    regions: RwLock<Arc<Known>>,
+    caches: Caches,
+    institutions: cache::Snapshot<Snapshot>,
+    regions: cache::Snapshot<Known>,
     tables: RwLock<Arc<CodeTables>>,
     terms: terminology::Terms,
 }
@@ -93,16 +112,26 @@ impl Registry {
 impl Directory {
     /// Reads the registries. `shipped` are the code tables of the catalogue; editions in force are laid over them.
     pub async fn open(db: Db, shipped: CodeTables) -> Result<Self> {
+        let (caches, clock) = (Caches::default(), Arc::new(SystemClock));
+        let institutions =
+            caches.snapshot(INSTITUTIONS, clock.clone(), &db, |db| Box::pin(Snapshot::read(db))).await?;
+        let regions = caches.snapshot(REGIONS, clock, &db, |db| Box::pin(Known::read(db))).await?;
         let directory = Self {
             db,
-            institutions: RwLock::default(),
-            regions: RwLock::default(),
+            caches,
+            institutions,
+            regions,
             tables: RwLock::new(Arc::new(shipped.clone())),
             shipped,
             terms: terminology::Terms::default(),
         };
-        directory.refresh().await?;
+        directory.reload(Registry::Codes).await?;
         Ok(directory)
+    }
+
+    /// The caches of this process: other parts declare theirs here, and the operator sees all of them.
+    pub fn caches(&self) -> Caches {
+        self.caches.clone()
     }
 
     /// Reads everything again.
@@ -115,8 +144,8 @@ impl Directory {
 
     async fn reload(&self, registry: Registry) -> Result<()> {
         match registry {
-            Registry::Institutions => put(&self.institutions, Snapshot::read(&self.db).await?),
-            Registry::Regions => put(&self.regions, Known::read(&self.db).await?),
+            Registry::Institutions => self.institutions.reload(&self.db).await?,
+            Registry::Regions => self.regions.reload(&self.db).await?,
             Registry::Codes => {
                 put(&self.tables, self.tables_of_today().await?);
                 // A map to a code that is gone no longer holds.
@@ -129,6 +158,14 @@ impl Directory {
 
     /// Tells the other processes on this database.
     async fn announce(&self, registry: Registry) -> Result<()> {
+        let cached = match registry {
+            Registry::Institutions => Some(INSTITUTIONS.name),
+            Registry::Regions => Some(REGIONS.name),
+            Registry::Codes | Registry::Maps => None,
+        };
+        if let Some(name) = cached {
+            return self.db.transaction(async |tx| Caches::changed(tx, name, None).await).await;
+        }
         sqlx::query("select pg_notify($1, $2)")
             .bind(CHANNEL)
             .bind(registry.word())
@@ -141,10 +178,15 @@ impl Directory {
     /// Keeps this process's snapshots in step with what other processes (a command of the operator, another server)
     /// write. Runs until the database is lost; the caller starts it again.
     pub async fn follow(&self) -> Result<()> {
+        tokio::try_join!(self.caches.follow(&self.db), self.follow_codes())?;
+        Ok(())
+    }
+
+    async fn follow_codes(&self) -> Result<()> {
         let mut listener =
             sqlx::postgres::PgListener::connect_with(self.db.pool()).await.db("listen for registries")?;
         listener.listen(CHANNEL).await.db("listen for registries")?;
-        self.refresh().await?;
+        self.reload(Registry::Codes).await?;
         loop {
             let Ok(notice) = tokio::time::timeout(LOOK_AT_DATES, listener.recv()).await else {
                 if self.editions_are_due() {
@@ -160,8 +202,9 @@ impl Directory {
     }
 
     pub(crate) fn institutions_now(&self) -> Arc<Snapshot> {
-        get(&self.institutions)
+        self.institutions.now()
     }
+
     /// Where a code of the divisions of year `own` lies in those of year `asked`, with shares that sum to one.
     pub fn translate_division(
         &self,
@@ -173,7 +216,7 @@ impl Directory {
     }
 
     pub(crate) fn regions_now(&self) -> Arc<Known> {
-        get(&self.regions)
+        self.regions.now()
     }
     pub(crate) fn tables_now(&self) -> Arc<CodeTables> {
         get(&self.tables)

@@ -6,10 +6,12 @@ pub mod catalog;
 pub mod client;
 pub mod codes;
 pub mod demo;
+pub mod divisions;
 pub mod import;
 pub mod keys;
 pub mod registry;
 pub mod serve;
+pub mod settings;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,6 +59,12 @@ enum Command {
     /// 机构与行政区划
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
+    /// 行政区划的各年版本
+    #[command(subcommand)]
+    Divisions(divisions::DivisionsCommand),
+    /// 系统设置
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
     /// 审计日志：校验、归档、导出
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -100,6 +108,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Account(command) => account::run(&common, command).await,
         Command::Keys(command) => keys::run(&common, command).await,
         Command::Registry(command) => registry::run(&common, command).await,
+        Command::Divisions(command) => divisions::run(&common, command).await,
+        Command::Settings(command) => settings::run(&common, command).await,
         Command::Audit(command) => audit::run(&common, command).await,
     }
 }

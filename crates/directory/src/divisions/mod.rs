@@ -79,6 +79,11 @@ impl Divisions {
         self.clock.now()
     }
 
+    /// The editions, by the day from which they are in force.
+    pub fn editions(&self) -> Vec<Edition> {
+        self.directory.regions_now().editions.clone()
+    }
+
     /// The year of the edition in force today.
     pub fn in_force(&self) -> Result<i16> {
         let known = self.directory.regions_now();

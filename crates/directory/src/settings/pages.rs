@@ -12,8 +12,7 @@ use web::download::{self, Download};
 use web::route::Allowed;
 use web::ui::{
     Column, Export, Field, Filter, Here, Kind, List, Paging, Row, Tab, Tone, badge, card, card_with,
-    describe, fact, field, filter_form, icon, list, notice, page_head, select_field, table, tabs,
-    thousands,
+    describe, fact, field, filter_form, icon, list, notice, page_head, select_field, table, tabs, thousands,
 };
 use web::{Access, Frame, Reply, Routes};
 

@@ -3,7 +3,8 @@
 use axum::extract::State;
 use catalog::score::Score;
 use catalog::{Catalog, Dimension};
-use kernel::{Purpose, Result};
+use contracts::InstitutionCard;
+use kernel::{Purpose, Result, Tier};
 use maud::{Markup, html};
 use web::download::{self, Download};
 use web::ui::{Column, Export, Filter, Here, List, Paging, Row, card, icon, list, page_head, sparkline};
@@ -28,6 +29,8 @@ pub struct Ranking {
     pub ranked: Vec<Ranked>,
     /// Filters.
     pub options: Options,
+    /// Editions of divisions that the counties can be told in; the first holds.
+    pub years: Vec<(String, String)>,
 }
 
 /// An institution in the ranking.
@@ -79,18 +82,40 @@ pub(super) async fn gather(exchange: &Exchange, allowed: &Allowed, here: &Here) 
     let institutions = exchange.institutions();
     let all = scope::in_reach(institutions.as_ref(), &reach);
     let choice = Choice::read(here, exchange.catalog());
-    let cards: Vec<_> = all.iter().filter(|c| choice.holds(c)).cloned().collect();
     let today = exchange.intake.parts().clock.today();
     let span = Span::read(here, "day", Span::month_to(today));
+    // In the divisions of the year asked for, else of the last day looked at: a county that was split since leaves the
+    // table of last year as it was.
+    let year = here.get("year").and_then(|y| y.parse().ok()).or_else(|| institutions.division_year(span.to));
+    let place =
+        |c: &InstitutionCard| year.map_or(c.region, |year| institutions.region_in(c, year)).at(Tier::County);
+    let cards: Vec<_> = all.iter().filter(|c| choice.holds_at(c, place(c))).cloned().collect();
     let dataset = choice.dataset.as_ref().map(|d| d.number);
     let numbers = scope::numbers(&cards);
     let asked = Asked { institutions: &numbers, dataset, from: span.from, to: span.to };
     let counted = counts::by_day(exchange.db(), exchange.catalog(), asked).await?;
     let board = Board::build(&cards, &counted, span, today, &Expected::of(exchange.catalog(), dataset));
-    let county = |line: &Line| institutions.region_name(&line.card.region.at(kernel::Tier::County));
+    let county = |line: &Line| {
+        let county = place(&line.card);
+        year.map_or_else(
+            || institutions.region_name(&county),
+            |year| institutions.region_name_in(&county, year),
+        )
+    };
     let mut ranked = rank(exchange.catalog(), board, county);
     sort(&mut ranked, here.get("sort").unwrap_or_default());
-    Ok(Ranking { span, ranked, options: Options::of(exchange, &all) })
+    let mut options = Options::of(exchange, &all);
+    if let Some(year) = year {
+        let mut counties: Vec<_> = all.iter().map(|c| place(c)).collect();
+        counties.sort();
+        counties.dedup();
+        options.counties =
+            counties.iter().map(|c| (c.as_str().to_owned(), institutions.region_name_in(c, year))).collect();
+    }
+    let mut years = institutions.division_years();
+    years.sort_unstable_by_key(|y| (Some(*y) != year, std::cmp::Reverse(*y)));
+    let years = years.iter().map(|y| (y.to_string(), format!("{y} 年版"))).collect();
+    Ok(Ranking { span, ranked, options, years })
 }
 
 fn sort(ranked: &mut [Ranked], by: &str) {
@@ -143,6 +168,7 @@ pub fn view(catalog: &Catalog, here: &Here, ranking: &Ranking) -> Markup {
             Filter::Choice { name: "dataset", label: "数据集", options: &ranking.options.datasets },
             Filter::Choice { name: "county", label: "县区", options: &ranking.options.counties },
             Filter::Choice { name: "class", label: "机构类别", options: &ranking.options.classes },
+            Filter::Pick { name: "year", label: "区划", options: &ranking.years },
         ],
         total: Some(ranking.ranked.len() as u64),
         unit: "家机构",

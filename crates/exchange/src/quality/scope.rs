@@ -6,7 +6,7 @@ use std::sync::Arc;
 use catalog::{Catalog, Dataset};
 use chrono::{Datelike, Days, NaiveDate};
 use contracts::{InstitutionCard, Institutions};
-use kernel::{Reach, Refusal, Result, Tier};
+use kernel::{Reach, Refusal, RegionCode, Result, Tier};
 use web::ui::Here;
 
 /// Classes of institutions by what they send.
@@ -66,7 +66,12 @@ impl Choice {
 
     /// Whether an institution is among what is looked at.
     pub fn holds(&self, card: &InstitutionCard) -> bool {
-        self.county.as_deref().is_none_or(|c| card.region.at(Tier::County).as_str() == c)
+        self.holds_at(card, card.region.at(Tier::County))
+    }
+
+    /// The same for an institution that lies in this county, e.g. in the divisions of an earlier year.
+    pub fn holds_at(&self, card: &InstitutionCard, county: RegionCode) -> bool {
+        self.county.as_deref().is_none_or(|c| county.as_str() == c)
             && self.class.as_deref().is_none_or(|c| card.sender_class == c)
             && (self.text.is_empty() || card.name.contains(&self.text) || card.code.starts_with(&self.text))
     }
