@@ -105,6 +105,11 @@ async fn who(caller: axum::Extension<Arc<Caller>>) -> String {
 }
 
 pub async fn city() -> City {
+    city_with(|identity| identity).await
+}
+
+/// The same with the context set up in another way.
+pub async fn city_with(set_up: impl FnOnce(Identity) -> Identity) -> City {
     let migrations: Vec<store::Migration> =
         store::migrate::MIGRATIONS.iter().chain(identity::MIGRATIONS).copied().collect();
     let db = TestDb::create(&migrations, &[]).await;
@@ -113,8 +118,14 @@ pub async fn city() -> City {
         Identity::new(db.db().clone(), Arc::new(catalog()), clock.clone(), Arc::new(Register::new()))
             .unwrap()
             .with_people(Arc::new(People));
+    let identity = set_up(identity);
     let others = Routes::new()
         .get("/api/v1/who", Access::SignedIn("test"), who)
+        .get("/fhir/who", Access::SignedIn("test"), who)
+        .get("/fhir/medical", Access::Needs(Need::new(kernel::Line::Medical, kernel::Act::Read)), who)
+        .get("/fhir/Patient", Access::SignedIn("test"), who)
+        .get("/fhir/Patient/{id}", Access::SignedIn("test"), who)
+        .get("/fhir/Patient/{id}/$everything", Access::SignedIn("test"), who)
         .get("/medical", Access::Needs(Need::new(kernel::Line::Medical, kernel::Act::Read)), who)
         .get(
             "/embed/record/{person}",
@@ -128,6 +139,21 @@ pub async fn city() -> City {
 }
 
 impl City {
+    /// The pages, to listen with.
+    pub fn app(&self) -> Router {
+        self.app.clone()
+    }
+
+    /// The account of a login name.
+    pub async fn account(&self, login: &str) -> kernel::AccountId {
+        let id: i64 = sqlx::query_scalar("select id from account where login = $1")
+            .bind(login)
+            .fetch_one(self.db.pool())
+            .await
+            .unwrap();
+        Id::new(id)
+    }
+
     /// Opens an account with [`PASSWORD`].
     pub async fn person(
         &self,

@@ -7,4 +7,5 @@ mod clients;
 mod divisions;
 mod embedded;
 mod signing_in;
+mod sso;
 mod trail;
