@@ -12,6 +12,7 @@ pub mod keys;
 pub mod registry;
 pub mod serve;
 pub mod settings;
+pub mod tls;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,6 +57,9 @@ enum Command {
     /// 数据密钥与主密钥
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// 监听地址的 TLS 证书
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
     /// 机构与行政区划
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
@@ -107,6 +111,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Client(command) => client::run(&common, command).await,
         Command::Account(command) => account::run(&common, command).await,
         Command::Keys(command) => keys::run(&common, command).await,
+        Command::Tls(command) => tls::run(command),
         Command::Registry(command) => registry::run(&common, command).await,
         Command::Divisions(command) => divisions::run(&common, command).await,
         Command::Settings(command) => settings::run(&common, command).await,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use web::serve::{Tls, TlsFiles};
 
 use crate::Common;
 use crate::commands::open;
@@ -26,6 +27,18 @@ pub struct ServeArgs {
     /// 允许在框架中嵌入健康档案的医院系统地址，例如 https://his.example.org，可多次给出
     #[arg(long = "embed-ancestor", env = "MINKANG_EMBED_ANCESTORS", value_delimiter = ',')]
     pub embed_ancestors: Vec<String>,
+    /// TLS 证书文件（PEM，含中间证书）；给出后只以 https 提供服务，文件更换后自动生效
+    #[arg(long, env = "MINKANG_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<std::path::PathBuf>,
+    /// TLS 私钥文件（PEM）
+    #[arg(long, env = "MINKANG_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<std::path::PathBuf>,
+    /// 客户端证书的签发机构（PEM）；给出后接受机构程序和工作人员出示的证书（双向 TLS）
+    #[arg(long, env = "MINKANG_TLS_CLIENT_CA", requires = "tls_cert")]
+    pub tls_client_ca: Option<std::path::PathBuf>,
+    /// 另外监听这个地址，把 http 访问转到 https，例如 0.0.0.0:80
+    #[arg(long, env = "MINKANG_HTTP_REDIRECT", requires = "tls_cert")]
+    pub http_redirect: Option<SocketAddr>,
     /// 前置目录（放入文件即自动上传）；缺省为数据目录下的 exchange
     #[arg(long)]
     pub inbox: Option<std::path::PathBuf>,
@@ -46,7 +59,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Runs the command.
 pub async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<()> {
     let began = Instant::now();
-    let base_url = args.base_url.clone().unwrap_or_else(|| format!("http://{}", args.listen));
+    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    let base_url = args.base_url.clone().unwrap_or_else(|| format!("{scheme}://{}", args.listen));
+    let base_url = base_url.trim_end_matches('/').to_owned();
     let platform = open(common, &base_url).await?;
     serve(platform, common, &args, began).await
 }
@@ -59,6 +74,14 @@ pub async fn serve(
     began: Instant,
 ) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(Tls::open(TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_authorities: args.tls_client_ca.clone(),
+        })?),
+        _ => None,
+    };
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|e| anyhow::anyhow!("不能在 {} 上监听：{e}。是否已有一个平台在运行？", args.listen))?;
@@ -71,10 +94,16 @@ pub async fn serve(
         policy: platform.identity.policy(),
         embed_ancestors: args.embed_ancestors.clone(),
         trusted_proxies: args.trusted_proxies.clone(),
+        by_tls_only: tls.is_some(),
         ..web::serve::Site::new(platform.identity.authenticator())
     };
     let app = web::serve::build_app(platform.routes(), site);
-    eprintln!("平台已启动，用时 {:.1} 秒：http://{}", began.elapsed().as_secs_f64(), args.listen);
+    eprintln!(
+        "平台已启动，用时 {:.1} 秒：{}://{}",
+        began.elapsed().as_secs_f64(),
+        if tls.is_some() { "https" } else { "http" },
+        args.listen
+    );
 
     let exchange = platform.exchange.clone();
     let background = {
@@ -141,7 +170,13 @@ pub async fn serve(
         async move { jobs.run(2, async move { stop.cancelled().await }).await }
     });
 
-    let served = web::serve::serve(listener, app, {
+    let renewing = tls.clone().map(|tls| tokio::spawn(renew(tls)));
+    let redirecting = match args.http_redirect {
+        Some(address) => Some(redirect(address, &platform.identity.base_url(), stop.clone()).await?),
+        None => None,
+    };
+
+    let served = web::serve::serve_with(listener, tls, app, {
         let stop = stop.clone();
         async move {
             signal().await;
@@ -152,6 +187,9 @@ pub async fn serve(
     .await;
     stop.cancel();
     watching.abort();
+    for task in [renewing, redirecting].into_iter().flatten() {
+        task.abort();
+    }
     following.abort();
     heeding.abort();
     minding.abort();
@@ -163,6 +201,47 @@ pub async fn serve(
     platform.close().await?;
     eprintln!("已停止。");
     Ok(served?)
+}
+
+/// Reads certificate and key again when the files have changed, and on a hang-up signal.
+async fn renew(tls: Tls) {
+    let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+    loop {
+        let asked = async {
+            match &mut hang_up {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        let force = tokio::select! {
+            () = asked => true,
+            () = tokio::time::sleep(ROUND) => false,
+        };
+        match tls.reload(force) {
+            Ok(true) => tracing::info!("the certificate was read again"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the new certificate cannot be used; the earlier one serves on")
+            }
+        }
+    }
+}
+
+/// Sends who comes in the clear to the platform's address.
+async fn redirect(
+    address: SocketAddr,
+    base_url: &str,
+    stop: CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|e| anyhow::anyhow!("不能在 {address} 上监听（http 转 https）：{e}"))?;
+    let app = web::serve::redirect_to(base_url);
+    Ok(tokio::spawn(async move {
+        if let Err(error) = web::serve::serve(listener, app, async move { stop.cancelled().await }).await {
+            tracing::warn!(%error, "send visitors to https");
+        }
+    }))
 }
 
 async fn signal() {

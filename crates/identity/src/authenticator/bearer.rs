@@ -31,6 +31,7 @@ struct PersonToken {
     application: String,
     account_id: i64,
     name: String,
+    staff_id: Option<i64>,
     staff_no: String,
     institution_id: Option<i32>,
     region: String,
@@ -44,6 +45,7 @@ row!(PersonToken {
     application,
     account_id,
     name,
+    staff_id,
     staff_no,
     institution_id,
     region,
@@ -182,6 +184,7 @@ impl Gatekeeper {
             institution_name: self.unit_name(institution, &region),
             region,
             address: address.to_owned(),
+            staff: live.staff_id.map(Id::new),
             staff_no: live.staff_no.clone(),
             grants: scope::rights(&live.scopes, &own),
             roles: standing.roles,
@@ -236,7 +239,7 @@ async fn person_token(
 ) -> Result<Option<PersonToken>> {
     sqlx::query_as(
         "select t.scopes, least(t.expires_at, g.expires_at) as expires_at, g.person_id, g.factor, p.name as application,
-                g.account_id, a.name, a.staff_no, a.institution_id, a.region, a.must_change
+                g.account_id, a.name, a.staff_id, a.staff_no, a.institution_id, a.region, a.must_change
          from sso_token t join sso_grant g on g.id = t.grant_id join application p on p.id = g.application_id
          join account a on a.id = g.account_id left join session s on s.id = g.session_id
          where t.digest = $1 and t.kind = 'access' and t.expires_at > $2 and g.ended_at is null and g.expires_at > $2

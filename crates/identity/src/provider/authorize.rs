@@ -4,7 +4,7 @@
 //! not signed in goes to the sign-in page and comes back. There is no consent page: applications are registered by
 //! the platform's administrators; the person sees and ends them under 我的账号 → 登录过的应用.
 
-use ::store::{AuditEntry, DbDoing, audit};
+use ::store::{AuditEntry, audit};
 use axum::extract::{RawForm, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -19,9 +19,8 @@ use super::application::{self, Application};
 use super::refusal::OAuthError;
 use super::{AUTHORIZE, CODE_LIFE, Parameters, launch, scope, store, with_query};
 use crate::page::Visitor;
-use crate::row::row;
 use crate::secret::{self, SecretDigest};
-use crate::{Identity, actor, cookie};
+use crate::{Identity, actor, cookie, grants, session};
 
 /// Marks a request that comes straight from the sign-in form. The page's policy forbids a form to end at another
 /// site, so such a request is answered with a page that goes on by itself.
@@ -38,22 +37,31 @@ pub struct SessionFacts {
     pub auth_time: DateTime<Utc>,
     /// Absolute end.
     pub expires_at: DateTime<Utc>,
-    /// Whether the password must be changed first.
-    pub must_change: bool,
+    /// Where the person must go before anything else: a password to change, a second factor to add.
+    pub first: Option<&'static str>,
 }
-row!(SessionFacts { id, account_id, auth_time, expires_at, must_change });
 
 impl Identity {
     /// The session of a browser that the gate found to be alive.
     pub(crate) async fn session_facts(&self, token: &SecretDigest) -> Result<Option<SessionFacts>> {
-        sqlx::query_as(
-            "select s.id, s.account_id, s.created_at as auth_time, s.expires_at, a.must_change
-             from session s join account a on a.id = s.account_id where s.token_digest = $1 and a.state = 'open'",
-        )
-        .bind(token.as_slice())
-        .fetch_optional(self.db.pool())
-        .await
-        .db("look up the session of a sign-in at an application")
+        let pool = self.db.pool();
+        let Some(live) = session::load(pool, token).await? else { return Ok(None) };
+        let now = self.clock.now();
+        let standing = grants::standing(pool, &self.catalog, live.account(), now).await?;
+        let must_enrol = !live.has_second
+            && live.factor == "single"
+            && crate::factor::required(&self.options, &self.catalog, &standing.roles);
+        Ok(Some(SessionFacts {
+            id: live.id,
+            account_id: live.account_id,
+            auth_time: live.proved_at.unwrap_or(live.last_seen_at),
+            expires_at: live.expires_at,
+            first: match (live.must_change, must_enrol) {
+                (true, _) => Some("/account"),
+                (false, true) => Some("/account/code"),
+                (false, false) => None,
+            },
+        }))
     }
 }
 
@@ -242,14 +250,12 @@ impl Identity {
             }
             return Ok(Turn::Page(again_page(app, caller, &params.without(&["prompt"]))));
         }
-        if session.must_change {
+        if let Some(first) = session.first {
             if silent {
-                return Ok(Turn::Refused(OAuthError::new(
-                    "interaction_required",
-                    "the password must be changed",
-                )));
+                let why = "the person must look after the account first";
+                return Ok(Turn::Refused(OAuthError::new("interaction_required", why)));
             }
-            return Ok(Turn::Elsewhere("/account".to_owned()));
+            return Ok(Turn::Elsewhere(first.to_owned()));
         }
         let factor = factor_code(caller.assurance.factor);
         if rank(factor) < rank(&app.factor) {

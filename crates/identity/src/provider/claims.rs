@@ -56,7 +56,7 @@ impl Identity {
             return Ok(claims);
         }
         let person: PersonRow = sqlx::query_as(
-            "select login, name, staff_no, institution_id, region, null::bigint as staff_id from account where id = $1",
+            "select login, name, staff_no, institution_id, region, staff_id from account where id = $1",
         )
         .bind(grant.account_id)
         .fetch_one(self.db.pool())

@@ -114,6 +114,11 @@ impl Identity {
     pub(crate) fn issuer(&self) -> String {
         self.settings.base_url.clone()
     }
+
+    /// Where people reach the platform.
+    pub fn base_url(&self) -> String {
+        self.settings.base_url.clone()
+    }
 }
 
 /// The parameters of a protocol request: each at most once, as RFC 6749, 3.1 wants it; empty ones count as absent.

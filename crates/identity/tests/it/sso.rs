@@ -581,7 +581,7 @@ async fn a_token_opens_interfaces_within_its_scopes_and_the_rights_of_its_person
     let tokens = online.refresh(&client_id, &secret, text(&tokens, "refresh_token")).await.json();
     let account = online.city.account("wang.li").await;
     let change = identity::account::Change::Close;
-    online.city.identity.change_account(account, change, &Caller::system("运维")).await.unwrap();
+    online.city.identity.change_account(account, &change, "离岗", &Caller::system("运维")).await.unwrap();
     assert_eq!(online.bearer("/fhir/who", text(&tokens, "access_token")).await.status, 401);
     assert_eq!(online.refresh(&client_id, &secret, text(&tokens, "refresh_token")).await.status, 400);
 }

@@ -72,6 +72,7 @@ async fn main() -> Result<()> {
         face: Face { platform: "全民健康信息平台".into(), place: "信阳市".into(), menu: menu() },
         embed_ancestors: vec![],
         trusted_proxies: vec![],
+        by_tls_only: false,
     };
     let listener =
         TcpListener::bind("127.0.0.1:8699").await.map_err(|e| kernel::Error::fault("listen", e))?;

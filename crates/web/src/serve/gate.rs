@@ -31,6 +31,7 @@ pub(super) struct Gate {
     pub face: Arc<Face>,
     pub policy: Arc<Policy>,
     pub trusted_proxies: Vec<IpAddr>,
+    pub by_tls_only: bool,
     pub page_policy: HeaderValue,
     pub embed_policy: HeaderValue,
 }
@@ -175,6 +176,10 @@ pub(super) fn under(path: &str, root: &str) -> bool {
 fn finish(gate: &Gate, embedded: bool, headers: &mut HeaderMap) {
     let policy = if embedded { &gate.embed_policy } else { &gate.page_policy };
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+    if gate.by_tls_only {
+        let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if !embedded {

@@ -3,20 +3,19 @@
 
 mod explain;
 mod gate;
+mod listen;
 mod origin;
+mod tls;
 
-use std::future::{Future, IntoFuture};
-use std::net::{IpAddr, SocketAddr};
+use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
-use kernel::error::Doing;
 use kernel::{Error, Refusal, Result};
 use tokio::net::TcpListener;
 use tower_http::CompressionLevel;
@@ -28,7 +27,9 @@ use crate::frame::Face;
 use crate::policy::Policy;
 use crate::route::{Authenticator, Routes};
 
+pub use listen::{redirect_to, serve_with};
 pub use origin::ClientAddress;
+pub use tls::{Tls, TlsFiles};
 
 /// What the application is assembled from, beside its routes.
 pub struct Site {
@@ -42,6 +43,8 @@ pub struct Site {
     pub embed_ancestors: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Whether browsers are told to come by TLS only from now on (HSTS).
+    pub by_tls_only: bool,
 }
 
 impl Site {
@@ -53,6 +56,7 @@ impl Site {
             policy: Arc::default(),
             embed_ancestors: Vec::new(),
             trusted_proxies: Vec::new(),
+            by_tls_only: false,
         }
     }
 }
@@ -66,6 +70,7 @@ pub fn build_app(routes: Routes<()>, site: Site) -> Router {
         authenticator: site.authenticator,
         face: Arc::new(site.face),
         trusted_proxies: site.trusted_proxies,
+        by_tls_only: site.by_tls_only,
         page_policy: gate::policy("'none'"),
         embed_policy: gate::policy(&ancestors(&site.embed_ancestors)),
     });
@@ -118,38 +123,12 @@ fn no_such_page() -> Refusal {
     )
 }
 
-/// How long open requests may take after the program was told to stop.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// Serves until `stop` ends, then lets open requests finish, at most ten seconds.
+/// Serves in the clear until `stop` ends, then lets open requests finish, at most ten seconds.
 pub async fn serve<F>(listener: TcpListener, app: Router, stop: F) -> Result<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = listener.tap_io(|stream| {
-        // Small answers must not wait for a full packet.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    let (told, mut heard) = tokio::sync::watch::channel(false);
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service)
-        .with_graceful_shutdown(async move {
-            stop.await;
-            let _ = told.send(true);
-        })
-        .into_future();
-    tokio::select! {
-        ended = serving => ended.doing("serve requests"),
-        () = async {
-            let _ = heard.wait_for(|stopping| *stopping).await;
-            tokio::time::sleep(GRACE).await;
-        } => {
-            tracing::warn!("requests were still open ten seconds after the stop; they are cut off");
-            Ok(())
-        }
-    }
+    serve_with(listener, None, app, stop).await
 }
 
 /// A fault that a handler's panic becomes.

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use futures::future::BoxFuture;
 use kernel::{Act, Caller, CallerKind, Line, Need, RefusalKind};
 use maud::html;
+use std::time::Duration;
 use tower::ServiceExt;
 
 use crate::{Access, Asking, Frame, Reply};
@@ -63,6 +64,7 @@ fn app() -> Router {
             face: Face::default(),
             embed_ancestors: vec!["https://his.example".into(), "https://bad.example; script-src *".into()],
             trusted_proxies: vec![],
+            by_tls_only: false,
         },
     )
 }
