@@ -139,6 +139,10 @@ pub async fn run(common: &Common, args: DemoArgs) -> Result<()> {
         common.place = format!("{}（演示）", city.name);
     }
     let args = ServeArgs {
+        tls_cert: None,
+        tls_key: None,
+        tls_client_ca: None,
+        http_redirect: None,
         listen: args.listen,
         base_url: None,
         trusted_proxies: Vec::new(),
