@@ -344,6 +344,7 @@ impl Platform {
             .merge(self.identity.routes())
             .merge(directory::pages::routes(self.directory.clone()))
             .merge(directory::divisions::pages::routes(self.divisions.clone()))
+            .merge(directory::fhir::location::routes(self.divisions.clone()))
             .merge(directory::settings::routes(self.configuration.clone()))
             .merge(person::search::routes(person::search::SearchPages {
                 db: self.db.clone(),

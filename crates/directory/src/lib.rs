@@ -4,6 +4,7 @@
 //! listen with [`Directory::follow`].
 
 pub mod divisions;
+pub mod fhir;
 pub mod institutions;
 pub mod pages;
 pub mod registry;

@@ -12,7 +12,8 @@ use crate::divisions::{City, city, officer};
 async fn send(city: &City, request: Request<Body>, caller: &Caller) -> (StatusCode, String, String) {
     let mut request = request;
     request.extensions_mut().insert(std::sync::Arc::new(caller.clone()));
-    let response = routes(city.divisions.clone()).into_router().oneshot(request).await.unwrap();
+    let all = routes(city.divisions.clone()).merge(directory::fhir::location::routes(city.divisions.clone()));
+    let response = all.into_router().oneshot(request).await.unwrap();
     let status = response.status();
     let to = response.headers().get(header::LOCATION).map_or("", |l| l.to_str().unwrap()).to_owned();
     let explained = response.extensions().get::<web::failure::Explained>().map(|e| e.message.clone());
@@ -207,4 +208,26 @@ async fn an_edition_is_imported_on_the_page() {
     );
     assert_eq!(post(&city, "/divisions/editions", begin, &city_officer).await.0, StatusCode::SEE_OTHER);
     assert!(get(&city, "/divisions/import", &city_officer).await.1.contains("沿用 2026 年版"));
+}
+
+#[tokio::test]
+async fn divisions_are_locations_of_fhir() {
+    let city = city().await;
+    let caller = officer(1, "4115");
+    let read = async |path: &str| -> serde_json::Value {
+        let (status, body) = get(&city, path, &caller).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        serde_json::from_str(&body).unwrap()
+    };
+    let county = read("/fhir/Location/411503000000").await;
+    assert_eq!((county["name"].as_str(), county["status"].as_str()), (Some("平桥区"), Some("active")));
+    assert_eq!(county["physicalType"]["coding"][0]["code"], "jdn");
+    assert_eq!(county["partOf"]["reference"], "Location/411500000000");
+    assert_eq!(read("/fhir/Location/411503000000?date=2024-05-01").await["status"], "inactive");
+    let below = read("/fhir/Location?partof=Location/411503000000&_count=2").await;
+    assert_eq!((below["total"].as_i64(), below["entry"].as_array().unwrap().len()), (Some(3), 2));
+    assert!(below["link"][1]["url"].as_str().unwrap().contains("_offset=2"));
+    assert_eq!(read("/fhir/Location?identifier=urn:cn:division:12|411503100000").await["total"], 1);
+    assert_eq!(read("/fhir/Location?name=明港").await["entry"][0]["resource"]["name"], "明港镇");
+    assert_eq!(get(&city, "/fhir/Location/411599000000", &caller).await.0, StatusCode::NOT_FOUND);
 }
