@@ -1,16 +1,19 @@
 //! The desk (工作台): what waits for whoever signed in, and the way to their work.
 
+use std::sync::Arc;
+
 use ::store::DbDoing;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use catalog::MenuItem;
 use chrono::{NaiveDateTime, Timelike};
-use contracts::{DeskCard, DeskLine};
+use contracts::{DeskCard, DeskLine, DeskPanel};
 use kernel::{Caller, CallerKind, Id, Result};
 use maud::{Markup, html};
 use web::ui::{Tone, badge, card, card_with, icon, notice, page_head};
 use web::{Access, Frame, Reply, Routes};
 
+use crate::access::Waiting;
 use crate::row::row;
 use crate::{Identity, account, factor, page};
 
@@ -77,7 +80,8 @@ async fn show(State(identity): State<Identity>, frame: Frame) -> Reply<Response>
 /// The panels of other contexts. One that fails leaves a gap, not an error page: the way to work stays open.
 async fn waiting_for(identity: &Identity, caller: &Caller) -> Vec<DeskCard> {
     let mut cards = Vec::new();
-    for panel in identity.panels.iter() {
+    let own: Arc<dyn DeskPanel> = Arc::new(Waiting(identity.clone()));
+    for panel in std::iter::once(&own).chain(identity.panels.iter()) {
         match panel.card(caller).await {
             Ok(card) => cards.extend(card),
             Err(error) => tracing::warn!(%error, "a panel of the desk failed"),

@@ -160,6 +160,15 @@ pub async fn serve(
         }
     });
     let sealing = tokio::spawn(crate::commands::audit::keep_sealing(&platform, stop.clone()));
+    let rules = platform.identity.clone();
+    let ruling = tokio::spawn(async move {
+        loop {
+            if let Err(error) = rules.follow_policy().await {
+                tracing::warn!(%error, "follow the rules of pages");
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
     let inbox = exchange::folder::Inbox::new(args.inbox.as_deref().unwrap_or(&common.data.join("exchange")));
     inbox.prepare().await?;
     let watching = tokio::spawn(inbox.watch(exchange));
@@ -192,6 +201,7 @@ pub async fn serve(
     }
     following.abort();
     heeding.abort();
+    ruling.abort();
     minding.abort();
     for mut task in [background, working, sealing] {
         if tokio::time::timeout(GRACE, &mut task).await.is_err() {

@@ -219,6 +219,7 @@ impl Identity {
                 };
                 if let Change::Confirm { role } = change {
                     store::set_role(tx, account, role, &by.name, now).await?;
+                    self.check_together(tx, account).await?;
                 }
                 if to == "open" {
                     sign_in::clear_guard(tx, &login).await?;

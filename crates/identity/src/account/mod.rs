@@ -131,6 +131,7 @@ impl Identity {
         let Some(id) = store::insert(tx, login, new, staff, hash, must_change, &by.name, now).await? else {
             return Err(login_taken(login).into());
         };
+        self.check_together(tx, id).await?;
         life::note(tx, id, "open", "open", "开通", &by.name, now).await?;
         let detail = serde_json::json!({ "role": new.role, "staff": staff.map(Id::get) });
         self.audit(tx, by, "account.create", id, login, Some(detail)).await?;

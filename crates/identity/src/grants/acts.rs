@@ -1,6 +1,6 @@
 //! Giving roles and taking them away.
 
-use ::store::{AuditEntry, audit};
+use ::store::{AuditEntry, Tx, audit};
 use catalog::Role;
 use chrono::{DateTime, Utc};
 use kernel::access::InstitutionId;
@@ -141,12 +141,24 @@ impl Identity {
         Ok(())
     }
 
+    /// Refuses an account whose holder would hold roles that exclude each other, by this account or another of theirs.
+    /// Called in the transaction that opens an account or changes its role.
+    pub(crate) async fn check_together(&self, tx: &mut Tx<'_>, account: AccountId) -> Result<()> {
+        let codes = store::of_same_person(tx, account, self.clock.now()).await?;
+        let held: Vec<&Role> = codes.iter().filter_map(|code| self.role(code)).collect();
+        for (index, role) in held.iter().enumerate() {
+            rules::compatible(role, &held[..index])?;
+        }
+        Ok(())
+    }
+
     /// Whether an account is the caller's own, or another one of the same member of staff.
     pub(crate) fn is_oneself(&self, by: &Caller, row: &accounts::AccountRow) -> bool {
-        let same_staff = !row.staff_no.is_empty()
+        let same_number = !row.staff_no.is_empty()
             && row.staff_no == by.staff_no
             && row.institution() == by.institution
             && row.region == by.region.as_str();
+        let same_staff = same_number || by.staff.is_some_and(|staff| row.staff_id == Some(staff.get()));
         by.account.is_some_and(|own| own.get() == row.id) || same_staff
     }
 }

@@ -14,6 +14,8 @@ pub mod exceptions;
 pub mod rules;
 pub mod standing;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 pub use rules::{Post, of_client, of_embedded, of_role, scopes_of_client};
 pub use standing::{Standing, standing};

@@ -199,7 +199,7 @@ fn fits(role: &Role, post: &Post, unit: &str) -> Result<(), Refusal> {
 }
 
 /// Whether nobody forbids holding `role` beside these.
-fn compatible(role: &Role, held: &[&Role]) -> Result<(), Refusal> {
+pub(super) fn compatible(role: &Role, held: &[&Role]) -> Result<(), Refusal> {
     let Some(other) = held.iter().find(|other| role.conflicts(other)) else { return Ok(()) };
     let reason = match (role.duty(), other.duty()) {
         (Some(a), Some(b)) if a != b => format!(

@@ -210,8 +210,8 @@ pub async fn of_account(pool: &PgPool, account: AccountId) -> Result<Vec<HeldRow
     .db("read the roles of an account")
 }
 
-/// The codes of roles that the holder of an account holds by any account of theirs: accounts of the same unit and staff
-/// number are the same person's.
+/// The codes of roles that the holder of an account holds by any account of theirs: accounts of the same registered member
+/// of staff, or of the same unit and staff number, are the same person's.
 pub async fn of_same_person(tx: &mut Tx<'_>, account: AccountId, now: DateTime<Utc>) -> Result<Vec<String>> {
     // The lock makes two administrators who give conflicting roles at the same moment follow one another.
     sqlx::query("select id from account where id = $1 for update")
@@ -223,9 +223,10 @@ pub async fn of_same_person(tx: &mut Tx<'_>, account: AccountId, now: DateTime<U
         "select distinct r.role from account_role r
          where r.withdrawn_at is null and (r.until is null or r.until > $2) and r.account_id in (
             select $1 union all
-            select o.id from account a join account o
-                on o.institution_id is not distinct from a.institution_id and o.staff_no = a.staff_no and o.region = a.region
-            where a.id = $1 and a.staff_no <> '' and o.state = 'open')",
+            select o.id from account a join account o on o.state <> 'closed' and (o.staff_id = a.staff_id
+                or (o.institution_id is not distinct from a.institution_id and o.staff_no = a.staff_no
+                    and o.region = a.region and a.staff_no <> ''))
+            where a.id = $1)",
     )
     .bind(account.get())
     .bind(now)
