@@ -43,12 +43,18 @@ pub struct Tx<'c> {
 pub struct Gated<'c> {
     tx: Tx<'c>,
     reach: Reach,
+    now: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl Gated<'_> {
     /// What may be seen.
     pub fn reach(&self) -> &Reach {
         &self.reach
+    }
+
+    /// The moment of the look; `None` for background work, which reaches everything whenever it runs.
+    pub fn now(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        self.now
     }
 }
 
@@ -184,7 +190,7 @@ impl Db {
         work: impl AsyncFnOnce(&mut Gated<'_>, &Reach) -> Result<(T, AuditEntry)>,
     ) -> Result<T> {
         let tx = self.begin().await?;
-        let mut gated = Gated { tx, reach: reach.clone() };
+        let mut gated = Gated { tx, reach: reach.clone(), now: Some(now) };
         let (out, entry) = work(&mut gated, reach).await.map_err(settle)?;
         audit::record(&mut gated.tx, reach.caller(), reach.purpose(), now, &entry).await.map_err(settle)?;
         gated.tx.inner.commit().await.db("commit a transaction")?;
@@ -201,7 +207,7 @@ impl Db {
         let reach =
             Caller::system(why).decide(Need::new(Line::System, Act::Manage), Purpose::of("background"))?;
         let tx = self.begin().await?;
-        let mut gated = Gated { tx, reach };
+        let mut gated = Gated { tx, reach, now: None };
         let out = work(&mut gated).await.map_err(settle)?;
         gated.tx.inner.commit().await.db("commit a transaction")?;
         Ok(out)

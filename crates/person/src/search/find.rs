@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Gated};
 
 use super::query::{BirthSpan, Query};
+use crate::care::{Carer, VISIT_HOLDS};
 use crate::sealed::{ADDRESS, CARD, CITIZEN, CREDENTIAL, PHONE, Seal, open, open_option};
 
 /// Records looked at for one search; who finds more is asked to say more.
@@ -49,13 +50,19 @@ pub struct Found {
     pub capped: bool,
 }
 
-// A record is in reach by its institution or by where the resident lives.
+// A record is in reach by its institution, by where the resident lives, by a care relation or by naming the person.
 const BY_NAME: &str = "
-    with hit as materialized (
+    with cared_for as materialized (
+        select i.person_id from care_relation c join identity_record i on i.id = c.identity_id
+        where ((c.institution_id = $11 and c.staff_no = $12 and $12 <> '') or (c.team_id <> 0 and c.team_id = any($13)))
+          and case c.kind when 'visit' then c.until >= $14
+                          else c.since <= $15 and (c.until is null or c.until >= $15) end
+    ), hit as materialized (
         select person_id, name as key from identity_record
         where name ~>=~ $1 and name ~<~ $2
           and ($3::date is null or birth_date between $3 and $4)
-          and ($5::int[] is null or institution_id = any($5) or region like any($6))
+          and ($5::int[] is null or institution_id = any($5) or region like any($6)
+               or person_id = any($10) or person_id in (select person_id from cared_for))
         order by name using ~<~ limit $7
     ), people as (select person_id, min(key collate \"C\") as key from hit group by person_id)
     select p.id, p.name, p.sex, p.birth_date, p.citizen_id, p.phone, p.region, p.address, p.died_on,
@@ -66,11 +73,17 @@ const BY_NAME: &str = "
     limit $8 offset $9";
 
 const BY_INITIALS: &str = "
-    with hit as materialized (
+    with cared_for as materialized (
+        select i.person_id from care_relation c join identity_record i on i.id = c.identity_id
+        where ((c.institution_id = $11 and c.staff_no = $12 and $12 <> '') or (c.team_id <> 0 and c.team_id = any($13)))
+          and case c.kind when 'visit' then c.until >= $14
+                          else c.since <= $15 and (c.until is null or c.until >= $15) end
+    ), hit as materialized (
         select person_id, initials as key from identity_record
         where initials ~>=~ $1 and initials ~<~ $2
           and ($3::date is null or birth_date between $3 and $4)
-          and ($5::int[] is null or institution_id = any($5) or region like any($6))
+          and ($5::int[] is null or institution_id = any($5) or region like any($6)
+               or person_id = any($10) or person_id in (select person_id from cared_for))
         order by initials using ~<~ limit $7
     ), people as (select person_id, min(key collate \"C\") as key from hit group by person_id)
     select p.id, p.name, p.sex, p.birth_date, p.citizen_id, p.phone, p.region, p.address, p.died_on,
@@ -81,7 +94,12 @@ const BY_INITIALS: &str = "
     limit $8 offset $9";
 
 const BY_NUMBER: &str = "
-    with hit as materialized (
+    with cared_for as materialized (
+        select i.person_id from care_relation c join identity_record i on i.id = c.identity_id
+        where ((c.institution_id = $13 and c.staff_no = $14 and $14 <> '') or (c.team_id <> 0 and c.team_id = any($15)))
+          and case c.kind when 'visit' then c.until >= $16
+                          else c.since <= $17 and (c.until is null or c.until >= $17) end
+    ), hit as materialized (
         (select person_id, 0 as rank from identity_record where citizen_blind = $8 limit $5)
         union all (select person_id, 1 from identity_record where credential_blind = $9 limit $5)
         union all (select person_id, 2 from identity_record where card_blind = $10 limit $5)
@@ -100,6 +118,7 @@ const BY_NUMBER: &str = "
         where $3::int[] is null or exists (
             select from identity_record i
             where i.person_id = hit.person_id and (i.institution_id = any($3) or i.region like any($4)))
+            or person_id = any($12) or person_id in (select person_id from cared_for)
         group by person_id
     )
     select p.id, p.name, p.sex, p.birth_date, p.citizen_id, p.phone, p.region, p.address, p.died_on,
@@ -123,7 +142,12 @@ pub async fn search(
         let all = institutions.all();
         all.iter().filter(|c| reach.covers(c.id, &c.region)).map(|c| c.id.get() as i32).collect()
     });
-    let regions: Vec<String> = reach.scope().region_prefixes.iter().map(|p| format!("{p}%")).collect();
+    let scope = reach.scope();
+    let regions: Vec<String> = scope.region_prefixes.iter().map(|p| format!("{p}%")).collect();
+    // Own patients and people of the team, wherever they live. Relations hold on a day; background work needs none.
+    let carer = tx.now().map_or_else(Carer::default, |_| Carer::of(&scope));
+    let today = tx.now().map_or(NaiveDate::default(), |now| kernel::clock::to_china(now).date());
+    let since = today.checked_sub_signed(VISIT_HOLDS).unwrap_or(today);
     let (statement, prefix, born) = match query {
         Query::Number { text, citizen_id } => {
             let seal = Seal::of(tx)?;
@@ -139,6 +163,12 @@ pub async fn search(
                 .bind(seal.blind(CREDENTIAL, text))
                 .bind(seal.blind(CARD, text))
                 .bind(seal.blind(PHONE, text))
+                .bind(&scope.persons)
+                .bind(carer.institution)
+                .bind(&carer.staff_no)
+                .bind(&carer.teams)
+                .bind(since)
+                .bind(today)
                 .fetch_all(&mut ***tx)
                 .await
                 .db("find persons by number")?;
@@ -158,6 +188,12 @@ pub async fn search(
         .bind(LOOKED_AT)
         .bind(limit)
         .bind(offset)
+        .bind(&scope.persons)
+        .bind(carer.institution)
+        .bind(&carer.staff_no)
+        .bind(&carer.teams)
+        .bind(since)
+        .bind(today)
         .fetch_all(&mut ***tx)
         .await
         .db("find persons by name")?;

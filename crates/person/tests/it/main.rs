@@ -1,6 +1,7 @@
 //! The master index against a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod care;
 mod divisions;
 mod linking;
 mod search;

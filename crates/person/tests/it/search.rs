@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use crate::{COUNTY_HOSPITAL, TOWNSHIP, city, link, number, registration};
 
 /// Two institutions in two counties.
-struct Two;
+pub struct Two;
 
 fn region(code: &str) -> RegionCode {
     RegionCode::parse(code).unwrap()
