@@ -278,15 +278,22 @@ impl Platform {
             .with_options(options.clone())
             .with_people(person.clone())
             .with_staff(directory.clone())
-            .with_panels(vec![
-                exchange::quality::panel(&exchange),
-                record.panel(),
-                directory::terminology::panel(&directory),
-            ])
+            .with_trail(identity::audit::Trail {
+                sealer: Some(sealer.clone()),
+                people: Some(person.clone()),
+                staff: Some(directory.clone()),
+            })
             .with_settings(identity::Settings {
                 tls: settings.base_url.starts_with("https://"),
                 base_url: settings.base_url.clone(),
             });
+        let panels = vec![
+            exchange::quality::panel(&exchange),
+            record.panel(),
+            directory::terminology::panel(&directory),
+            identity::audit::alerts::panel(&identity),
+        ];
+        let identity = identity.with_panels(panels);
         let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);
         identity.register_sso(&mut jobs);
@@ -317,6 +324,7 @@ impl Platform {
         if resealer.request_if_needed().await? {
             tracing::warn!("库中有明文或旧密钥加密的数据，后台正在逐步加密；进度见 minkang keys status");
         }
+        identity::audit::register_jobs(&identity, &mut jobs);
         Ok(Self {
             db,
             owner,

@@ -24,6 +24,8 @@ pub struct Catalog {
     pub menu: Vec<MenuItem>,
     /// What an operator may set, of every part.
     pub settings: Vec<Setting>,
+    /// Patterns in the audit trail that somebody should look at.
+    pub alerts: Vec<AlertRule>,
     /// Sensitive categories, levels of protection, classes of files.
     pub protection: Arc<Protection>,
     /// What is masked on screens, and for whom.
@@ -471,6 +473,108 @@ pub struct MenuItem {
     pub need: Option<kernel::Need>,
     /// The heading it stands under; empty if none.
     pub group: String,
+}
+
+/// What a rule on the audit trail counts; `catalog/alerts.toml` explains each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum AlertKind {
+    Night,
+    PersonByMany,
+    ManyByOne,
+    ManyByRole,
+    SameSurname,
+    SameVillage,
+    Colleague,
+    OwnRecord,
+    Sequence,
+    LargeExport,
+    NoCare,
+    FailedThenIn,
+    NewAddress,
+}
+
+impl AlertKind {
+    /// The kind of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Some(match code {
+            "night" => Self::Night,
+            "person_by_many" => Self::PersonByMany,
+            "many_by_one" => Self::ManyByOne,
+            "many_by_role" => Self::ManyByRole,
+            "same_surname" => Self::SameSurname,
+            "same_village" => Self::SameVillage,
+            "colleague" => Self::Colleague,
+            "own_record" => Self::OwnRecord,
+            "sequence" => Self::Sequence,
+            "large_export" => Self::LargeExport,
+            "no_care" => Self::NoCare,
+            "failed_then_in" => Self::FailedThenIn,
+            "new_address" => Self::NewAddress,
+            _ => return None,
+        })
+    }
+}
+
+/// How grave an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth a look.
+    Low,
+    /// To be looked at this week.
+    Medium,
+    /// To be looked at today.
+    High,
+}
+
+impl Severity {
+    /// The severity of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Low, Self::Medium, Self::High].into_iter().find(|s| s.code() == code)
+    }
+    /// Stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+    /// In Chinese.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "低",
+            Self::Medium => "中",
+            Self::High => "高",
+        }
+    }
+}
+
+/// A pattern in the audit trail that somebody should look at (D5).
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertRule {
+    /// Stable code.
+    pub code: String,
+    /// What it counts.
+    pub kind: AlertKind,
+    /// Chinese title.
+    pub title: String,
+    /// What to do, one sentence.
+    pub hint: String,
+    /// How grave.
+    pub severity: Severity,
+    /// From how many on.
+    pub threshold: i64,
+    /// Over how long.
+    pub window_minutes: i64,
+    /// First hour of the night, for [`AlertKind::Night`].
+    pub from_hour: u32,
+    /// First hour of the day, for [`AlertKind::Night`].
+    pub to_hour: u32,
+    /// Standard deviations above the mean, for [`AlertKind::ManyByRole`].
+    pub sigma: f64,
+    /// Whether it is looked at.
+    pub on: bool,
 }
 
 /// Something that an operator may set while the program runs (B12).

@@ -769,3 +769,67 @@ pub trait DivisionHoldings: Send + Sync + 'static {
     /// The page with the rows of a division and below, when there is one.
     fn rows_of(&self, code: &RegionCode) -> Option<String>;
 }
+
+/// What alerts on the audit trail compare of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonTrait {
+    /// The person.
+    pub person_id: i64,
+    /// Name; empty where unknown.
+    pub name: String,
+    /// Division of the address; the nation where it is unknown.
+    pub region: RegionCode,
+    /// The numbers that institutions gave them.
+    pub local_nos: Vec<(InstitutionId, String)>,
+}
+
+/// Port of `person` for alerts on the audit trail: a few traits of many people at once. Nothing of it is shown.
+pub trait PersonTraits: Send + Sync + 'static {
+    /// Of those that there are.
+    fn traits<'a>(&'a self, people: &'a [i64]) -> BoxFuture<'a, Result<Vec<PersonTrait>>>;
+}
+
+/// Port of `directory` for alerts on the audit trail: who works where, by name.
+pub trait StaffNames: Send + Sync + 'static {
+    /// For each institution and name, whether somebody of that name is in post there.
+    fn in_post<'a>(&'a self, pairs: &'a [(InstitutionId, String)]) -> BoxFuture<'a, Result<Vec<bool>>>;
+}
+
+/// Somebody who looked at a person's record: all their looks for one purpose on one day, together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordLook {
+    /// Real name; of a program, its name.
+    pub actor: String,
+    /// Role at that time.
+    pub role: String,
+    /// Unit at that time.
+    pub institution_name: String,
+    /// `staff`, `client`, `embedded`, `system`.
+    pub kind: String,
+    /// What they did, as codes: `record.view`, `record.print`, `fhir.everything` …
+    pub acts: Vec<String>,
+    /// Why, as a code.
+    pub purpose: String,
+    /// Why, in their words; the longest of the day.
+    pub note: String,
+    /// First look of the day.
+    pub first_at: DateTime<Utc>,
+    /// Last look of the day.
+    pub last_at: DateTime<Utc>,
+    /// How many looks.
+    pub times: i64,
+    /// The account, for the auditor's page; not for the resident.
+    pub account_id: Option<i64>,
+}
+
+/// Port of `identity`: who looked at my record (谁看过我的档案), newest first. Looks that an auditor has set aside while
+/// something is looked into are left out, and nothing else.
+pub trait RecordLooks: Send + Sync + 'static {
+    /// Up to `limit`, before an instant where one is given (for the next page).
+    fn looks<'a>(
+        &'a self,
+        person_id: i64,
+        before: Option<DateTime<Utc>>,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<RecordLook>>>;
+}

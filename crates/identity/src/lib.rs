@@ -119,6 +119,7 @@ pub struct Identity {
     pub(crate) gatekeeper: Arc<Gatekeeper>,
     pub(crate) ring: Arc<std::sync::Mutex<Option<Arc<provider::Ring>>>>,
     pub(crate) policy: Arc<web::Policy>,
+    pub(crate) trail: audit::Trail,
 }
 
 impl Identity {
@@ -157,6 +158,7 @@ impl Identity {
             hasher: Arc::new(password::Hasher::new()?),
             gatekeeper,
             ring: Arc::default(),
+            trail: audit::Trail::default(),
         })
     }
 
@@ -169,6 +171,13 @@ impl Identity {
     pub fn register_jobs(&self, jobs: &mut store::jobs::Jobs) {
         divisions::register(&self.db, jobs);
         account::life::register(self, jobs);
+    }
+
+    /// With what the audit trail needs beyond the database.
+    #[must_use]
+    pub fn with_trail(mut self, trail: audit::Trail) -> Self {
+        self.trail = trail;
+        self
     }
 
     /// With the operator's settings.

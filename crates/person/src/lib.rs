@@ -14,6 +14,7 @@ mod places;
 mod sealed;
 pub mod search;
 mod seen;
+mod traits;
 
 use std::sync::Mutex;
 

@@ -95,7 +95,13 @@ impl Ports {
                     detail: look.detail,
                     ..AuditEntry::default()
                 };
-                match door(self.standing(tx, reach, &card, (purposeful, broken), now).await?) {
+                let standing = self.standing(tx, reach, &card, (purposeful, broken), now).await?;
+                // Alerts on the trail ask whether there was a reason to look.
+                let detail = entry.detail.get_or_insert_with(|| serde_json::json!({}));
+                if let Some(fields) = detail.as_object_mut() {
+                    fields.insert("care".to_owned(), standing.care.into());
+                }
+                match door(standing) {
                     Door::Hidden => Err(nobody().into()),
                     Door::Barred(barrier) => {
                         entry.outcome = match barrier {

@@ -38,6 +38,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0005_audit_trail",
         sql: include_str!("../migrations/0005_audit_trail.sql"),
     },
+    Migration {
+        context: "store",
+        name: "0006_audit_alerts",
+        sql: include_str!("../migrations/0006_audit_alerts.sql"),
+    },
 ];
 
 /// Held while migrating; any constant that nobody else uses.

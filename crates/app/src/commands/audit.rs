@@ -151,6 +151,8 @@ fn begin_of(day: NaiveDate) -> DateTime<Utc> {
 
 /// How often new entries are sealed; after a long pass, the pause grows with it.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
+/// How often new entries are looked at for alerts and forwarded.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often the months ahead are looked at.
 const MONTHS_EVERY: Duration = Duration::from_secs(3600);
 
@@ -160,7 +162,9 @@ pub fn keep_sealing(
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static + use<> {
     let (sealer, options, db) = (platform.sealer.clone(), platform.options.clone(), platform.db.clone());
+    let identity = platform.identity.clone();
     async move {
+        let mut looked: Option<std::time::Instant> = None;
         let mut months = std::time::Instant::now();
         loop {
             let began = std::time::Instant::now();
@@ -174,6 +178,12 @@ pub fn keep_sealing(
             };
             if let Err(error) = sealer.anchor(every).await {
                 tracing::warn!(%error, "anchor the audit trail");
+            }
+            if looked.is_none_or(|at| at.elapsed() > LOOK_EVERY) {
+                looked = Some(std::time::Instant::now());
+                if let Err(error) = identity::audit::tick(&identity).await {
+                    tracing::warn!(%error, "ask for alerts on the audit trail");
+                }
             }
             if months.elapsed() > MONTHS_EVERY {
                 months = std::time::Instant::now();

@@ -1,5 +1,6 @@
 //! From the texts of the catalogue files to one [`Catalog`], or every problem at once.
 
+mod alert;
 mod cross;
 mod dataset;
 mod messages;
@@ -53,6 +54,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     let mut drafts = Vec::new();
     let mut roles = Vec::new();
     let mut menu = Vec::new();
+    let mut alerts = Vec::new();
     let mut definitions = Vec::new();
     let mut quality = QualityWeights { weights: [40.0, 20.0, 20.0, 20.0] };
     let mut sensitivity = None;
@@ -63,12 +65,12 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
         match (folder, *path) {
             ("codes", _) => continue,
             ("datasets" | "roles" | "settings", _)
-            | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml")
+            | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml" | "alerts.toml")
                 if path.ends_with(".toml") => {}
             _ => {
                 source.report(
                     0,
-                    "不认识的文件：应为 datasets/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml、quality.toml、sensitivity.toml 或 masks.toml",
+                    "不认识的文件：应为 datasets/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml、quality.toml、sensitivity.toml、masks.toml 或 alerts.toml",
                 );
                 problems.extend(source.into_problems());
                 continue;
@@ -106,6 +108,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
             }
             ("settings", _) => definitions.extend(setting::read(root)),
             (_, "menu.toml") => menu = settings::menu(root),
+            (_, "alerts.toml") => alerts = alert::read(root),
             _ => quality = settings::quality(root),
         }
         problems.extend(source.into_problems());
@@ -143,6 +146,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     if problems.is_empty() {
         let settings = definitions.into_iter().map(|(_, setting)| setting).collect();
         Ok(Catalog {
+            alerts,
             datasets,
             by_code,
             tables,

@@ -1,5 +1,6 @@
 //! Registers (注册) of institutions (机构), staff (卫生人员) and what belongs to them, driven by `catalog/registry`.
 
+mod staff_names;
 mod staff_register;
 
 /// Held while versions are written, so that their numbers come in the order of commits and the change feed loses none.

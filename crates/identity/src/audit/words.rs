@@ -1,7 +1,7 @@
 //! Chinese words for the codes that the audit trail keeps.
 
 /// Acts: stable code and name, in the order of the filter.
-pub const ACTS: &[(&str, &str)] = &[
+const ACTS: &[(&str, &str)] = &[
     ("record.view", "查看健康档案"),
     ("record.print", "打印健康档案"),
     ("record.event", "查看就诊明细"),
@@ -30,8 +30,58 @@ pub const ACTS: &[(&str, &str)] = &[
     ("account.change_password", "修改密码"),
     ("client.create", "发放接入凭据"),
     ("client.close", "停用接入凭据"),
+    ("setting.change", "修改设置"),
     ("audit.view", "查看审计日志"),
     ("audit.export", "导出审计日志"),
+    ("audit.looks", "查看谁看过档案"),
+    ("audit.verify_start", "发起日志校验"),
+    ("audit.verify", "校验审计日志"),
+    ("audit.archive", "归档审计日志"),
+    ("audit.alert", "处理异常告警"),
+    ("audit.hold", "标记调查中"),
+    ("audit.release", "解除调查标记"),
+];
+
+const KINDS: &[(&str, &str)] = &[
+    ("staff", "工作人员"),
+    ("client", "接入程序"),
+    ("embedded", "医院工作站"),
+    ("resident", "居民"),
+    ("system", "平台"),
+];
+
+const OBJECTS: &[(&str, &str)] = &[
+    ("account", "账号"),
+    ("audit", "审计日志"),
+    ("audit_entry", "审计记录"),
+    ("audit_alert", "异常告警"),
+    ("batch", "上传批次"),
+    ("client", "接入凭据"),
+    ("institution", "机构"),
+    ("person", "居民"),
+    ("search", "查找"),
+    ("setting", "设置项"),
+];
+
+const DETAILS: &[(&str, &str)] = &[
+    ("act", "操作"),
+    ("actor", "操作人"),
+    ("after", "之后"),
+    ("before", "之前"),
+    ("care", "有诊疗关系"),
+    ("client", "接入客户端"),
+    ("dataset", "数据集"),
+    ("faults", "不符处数"),
+    ("found", "找到"),
+    ("institution", "单位"),
+    ("name", "姓名"),
+    ("page", "页"),
+    ("reason", "原因"),
+    ("role", "角色"),
+    ("segments", "日志段"),
+    ("staff_no", "工号"),
+    ("state", "状态"),
+    ("tab", "栏目"),
 ];
 
 const OUTCOMES: &[(&str, &str)] = &[
@@ -44,6 +94,7 @@ const OUTCOMES: &[(&str, &str)] = &[
     ("not_found", "未找到"),
     ("refused", "被拒绝"),
     ("purpose_needed", "待填使用目的"),
+    ("faults", "发现不符"),
     ("embed.bad_signature", "签名错误"),
     ("embed.expired", "链接过期"),
     ("embed.malformed", "参数错误"),
@@ -60,6 +111,46 @@ const PURPOSES: &[(&str, &str)] = &[
     ("upload", "数据上传"),
     ("administration", "行政管理"),
 ];
+
+/// The acts, for a choice.
+pub(super) fn acts() -> Vec<(String, String)> {
+    owned(ACTS)
+}
+
+/// The purposes, for a choice.
+pub(super) fn purposes() -> Vec<(String, String)> {
+    owned(PURPOSES)
+}
+
+fn owned(words: &[(&str, &str)]) -> Vec<(String, String)> {
+    words.iter().map(|(code, name)| ((*code).to_owned(), (*name).to_owned())).collect()
+}
+
+/// The name of a kind of caller.
+pub(super) fn kind(code: &str) -> &str {
+    name(KINDS, code)
+}
+
+/// The name of a kind of object.
+pub(super) fn object(code: &str) -> &str {
+    name(OBJECTS, code)
+}
+
+/// The name of a field of the details.
+pub(super) fn detail(code: &str) -> &str {
+    name(DETAILS, code)
+}
+
+/// How surely the caller was recognised, in words.
+pub(super) fn assurance(code: &str) -> String {
+    let word = match code.trim_end_matches('+') {
+        "single" => "单因素",
+        "second" => "双因素",
+        "certificate" => "证书或私钥",
+        other => other,
+    };
+    if code.ends_with('+') { format!("{word}（刚验证过）") } else { word.to_owned() }
+}
 
 /// The name of an act; the code itself where there is none.
 pub fn act(code: &str) -> &str {
