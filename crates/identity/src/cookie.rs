@@ -14,6 +14,9 @@ pub const DEVICE: &str = "minkang_device";
 /// Tells one hospital workstation from another; opens nothing by itself.
 pub const WORKSTATION: &str = "minkang_workstation";
 
+/// A sign-in under way at a hospital's own provider.
+pub const PARTNER: &str = "minkang_partner";
+
 /// Browsers keep no cookie for longer.
 const LONG: i64 = 400 * 24 * 3600;
 
@@ -47,6 +50,12 @@ pub fn set_embed(headers: &mut HeaderMap, token: &str, seconds: i64, tls: bool) 
 pub fn set_ticket(headers: &mut HeaderMap, token: &str, seconds: i64, tls: bool) {
     let secure = if tls { "; Secure" } else { "" };
     append(headers, &format!("{TICKET}={token}; Path=/; HttpOnly; Max-Age={seconds}; SameSite=Lax{secure}"));
+}
+
+/// Sets the cookie of a sign-in under way at a hospital's own provider.
+pub fn set_partner(headers: &mut HeaderMap, token: &str, seconds: i64, tls: bool) {
+    let secure = if tls { "; Secure" } else { "" };
+    append(headers, &format!("{PARTNER}={token}; Path=/; HttpOnly; Max-Age={seconds}; SameSite=Lax{secure}"));
 }
 
 /// Sets the long-lived cookie that tells one browser from another.

@@ -38,6 +38,7 @@ mod certificate;
 mod cookie;
 mod outbound;
 mod page;
+mod partner;
 mod row;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub use account::{NewAccount, Persona};
 pub use authenticator::Gatekeeper;
 pub use client::IssuedClient;
 pub use embed::LinkRequest;
+pub use partner::NewPartner;
 
 /// The migrations of this context.
 pub const MIGRATIONS: &[Migration] = &[
@@ -117,6 +119,7 @@ pub struct Identity {
     pub(crate) options: store::Settings,
     pub(crate) hasher: Arc<password::Hasher>,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
+    pub(crate) partners: partner::Cache,
     pub(crate) ring: Arc<std::sync::Mutex<Option<Arc<provider::Ring>>>>,
     pub(crate) policy: Arc<web::Policy>,
     pub(crate) trail: audit::Trail,
@@ -157,6 +160,7 @@ impl Identity {
             options,
             hasher: Arc::new(password::Hasher::new()?),
             gatekeeper,
+            partners: partner::Cache::default(),
             ring: Arc::default(),
             trail: audit::Trail::default(),
         })
@@ -235,6 +239,7 @@ impl Identity {
             .merge(factor::routes(self))
             .merge(account::routes(self))
             .merge(client::routes(self))
+            .merge(partner::routes(self))
             .merge(provider::routes(self))
             .merge(embed::routes(self))
             .merge(audit::routes(self))

@@ -17,11 +17,18 @@ use crate::{Identity, provider, secret};
 
 /// The routes of machine clients.
 pub(crate) fn routes(identity: &Identity) -> Routes<()> {
-    let manage = Access::Needs(MANAGE);
+    // Credentials are given out only by whoever has proved who they are within the last minutes.
+    let (manage, change) = (Access::Needs(MANAGE), Access::Fresh(MANAGE));
     Routes::new()
         .get("/clients", manage, pages::list)
-        .post("/clients", manage, pages::create)
-        .post("/clients/{client}/close", manage, pages::close)
+        .get("/clients.csv", manage, pages::csv)
+        .get("/clients/new", manage, pages::blank)
+        .post("/clients", change, pages::create)
+        .get("/clients/{client}", manage, pages::show)
+        .post("/clients/{client}/close", change, pages::close)
+        .post("/clients/{client}/secret", change, pages::secret)
+        .post("/clients/{client}/credential", change, pages::credential)
+        .post("/clients/{client}/credential/{credential}/end", change, pages::end_credential)
         .with_state(identity.clone())
 }
 
@@ -142,6 +149,79 @@ impl Identity {
         store::list(self.db.pool(), &[], &[i32::try_from(institution.get()).unwrap_or(0)]).await
     }
 
+    /// Gives a machine client another secret; the present one serves a while longer.
+    pub async fn renew_client_secret(&self, client: &ClientRow, by: &Caller) -> Result<String> {
+        if client.auth_method != "secret" || client.state != "open" {
+            return Err(Refusal::conflict("client.no_secret", "这个客户端不用密钥认证，或已停用。").into());
+        }
+        let told = secret::random_token()?;
+        let new = [credential::NewCredential::Secret(secret::digest(&told))];
+        self.enter_client_credentials(client, &new, "client.secret", by).await?;
+        Ok(told)
+    }
+
+    /// Enters public keys or a certificate of a machine client, as pasted.
+    pub async fn enter_client_credential(&self, client: &ClientRow, pasted: &str, by: &Caller) -> Result<()> {
+        let now = self.clock.now();
+        let new = provider::application::pasted_credentials(&client.auth_method, pasted, now)?;
+        self.enter_client_credentials(client, &new, "client.credential", by).await
+    }
+
+    async fn enter_client_credentials(
+        &self,
+        client: &ClientRow,
+        new: &[credential::NewCredential],
+        act: &'static str,
+        by: &Caller,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let until = now + self.secret_overlap();
+        self.db
+            .transaction(async |tx| {
+                let owner = credential::Owner::Client(client.id);
+                credential::add(tx, owner, new, &by.name, now, until).await?;
+                self.audit_client(tx, by, act, client, serde_json::json!({ "earlier_until": until })).await
+            })
+            .await?;
+        self.gatekeeper.forget_client(client.id);
+        Ok(())
+    }
+
+    /// Ends one credential of a machine client at once.
+    pub async fn end_client_credential(&self, client: &ClientRow, which: i64, by: &Caller) -> Result<()> {
+        let now = self.clock.now();
+        self.db
+            .transaction(async |tx| {
+                if !credential::end(tx, credential::Owner::Client(client.id), which, now).await? {
+                    return Ok(());
+                }
+                let detail = serde_json::json!({ "credential": which });
+                self.audit_client(tx, by, "client.credential_end", client, detail).await
+            })
+            .await?;
+        self.gatekeeper.forget_client(client.id);
+        Ok(())
+    }
+
+    async fn audit_client(
+        &self,
+        tx: &mut ::store::Tx<'_>,
+        by: &Caller,
+        act: &'static str,
+        client: &ClientRow,
+        detail: serde_json::Value,
+    ) -> Result<()> {
+        let entry = AuditEntry {
+            act,
+            object_kind: "client",
+            object_id: Some(client.id),
+            object_label: client.client_id.clone(),
+            detail: Some(detail),
+            ..AuditEntry::default()
+        };
+        audit::record(tx, by, &Purpose::of(""), self.clock.now(), &entry).await
+    }
+
     /// Closes a machine client at once and for good; nothing when it is closed already.
     pub async fn close_client(&self, client: i64, by: &Caller) -> Result<()> {
         let now = self.clock.now();
@@ -159,6 +239,7 @@ impl Identity {
             })
             .await?;
         self.gatekeeper.forget_client(client);
+        self.gatekeeper.forget_tokens();
         Ok(())
     }
 }

@@ -45,6 +45,7 @@ use web::{Access, Routes};
 use crate::Identity;
 
 pub use application::{Application, NewApplication};
+pub(crate) use application_pages::credentials_card;
 pub use keys::{Ring, Turn};
 pub use refusal::OAuthError;
 

@@ -195,6 +195,7 @@ fn view(login: &str, next: &str, problem: Option<&str>) -> Markup {
         }
         (passkey_door(next))
         p class="mk-lone-more" { a href="/sign-in/certificate" { "用数字证书（UKey）登录" } }
+        p class="mk-lone-more" { a href=(crate::provider::with_query("/sign-in/partners", &[("next", next)])) { "用本单位账号登录" } }
     }
 }
 
