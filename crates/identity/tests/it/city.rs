@@ -121,6 +121,11 @@ pub async fn city_with(set_up: impl FnOnce(Identity) -> Identity) -> City {
     let identity = set_up(identity);
     let others = Routes::new()
         .get("/api/v1/who", Access::SignedIn("test"), who)
+        .get(
+            "/api/v1/own-datasets",
+            Access::SignedIn("test"),
+            async |caller: axum::Extension<Arc<Caller>>| format!("{:?}", caller.datasets),
+        )
         .get("/fhir/who", Access::SignedIn("test"), who)
         .get("/fhir/medical", Access::Needs(Need::new(kernel::Line::Medical, kernel::Act::Read)), who)
         .get("/fhir/Patient", Access::SignedIn("test"), who)
@@ -191,6 +196,8 @@ impl City {
             address: format!("{address}:50000").parse().unwrap(),
             cookies: BTreeMap::new(),
             basic: None,
+            bearer: None,
+            certificate: None,
             site: "same-origin",
         }
     }
@@ -221,6 +228,8 @@ pub struct Browser {
     address: SocketAddr,
     pub cookies: BTreeMap<String, String>,
     pub basic: Option<String>,
+    pub bearer: Option<String>,
+    pub certificate: Option<Vec<u8>>,
     pub site: &'static str,
 }
 
@@ -254,7 +263,13 @@ impl Browser {
             let credential = base64::engine::general_purpose::STANDARD.encode(basic);
             request = request.header(header::AUTHORIZATION, format!("Basic {credential}"));
         }
+        if let Some(bearer) = &self.bearer {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        }
         let mut request = request.body(body).unwrap();
+        if let Some(der) = &self.certificate {
+            request.extensions_mut().insert(web::PeerCertificate { der: der.as_slice().into() });
+        }
         request.extensions_mut().insert(ConnectInfo(self.address));
         let response = self.app.clone().oneshot(request).await.unwrap();
         let status = response.status();

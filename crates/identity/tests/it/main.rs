@@ -6,6 +6,7 @@ mod city;
 mod clients;
 mod divisions;
 mod embedded;
+mod programs;
 mod rights;
 mod signing_in;
 mod sso;

@@ -34,6 +34,14 @@ pub fn capabilities(now: DateTime<Utc>) -> Value {
         "rest": [{
             "mode": "server",
             "documentation": "Reading the record of a person who is not in the caller's institution's care needs the header X-Purpose.",
+            "security": {
+                "cors": true,
+                "service": [{ "coding": [{
+                    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                    "code": "SMART-on-FHIR",
+                }] }],
+                "description": "OAuth 2.0 bearer tokens; the addresses are at .well-known/smart-configuration below this base.",
+            },
             "interaction": [{ "code": "transaction" }, { "code": "batch" }],
             "resource": [{
                 "type": "Patient",
