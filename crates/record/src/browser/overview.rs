@@ -81,6 +81,9 @@ pub fn page(place: &Place, view: &RecordView) -> Markup {
             @if view.may_restrict && !place.embedded {
                 a.btn.mk-no-print href={ "/restrictions/new?person=" (place.person) } { (icon("lock")) "调阅限制" }
             }
+            @if !place.embedded {
+                a.btn.mk-no-print href={ "/launch?person=" (place.person) } { (icon("plug-connected")) "应用" }
+            }
             a.btn.mk-no-print href={ (place.base) "/print" } { (icon("printer")) "打印" }
         }
         div.mk-side.mk-record.mk-side-last[place.section != Section::Overview] {
