@@ -311,7 +311,7 @@ impl Platform {
             caches: directory.caches(),
         };
         let parts =
-            [store::reseal::fact_parts(&catalog), person::protected(), exchange::protected()].concat();
+            [store::reseal::fact_parts(&catalog), person::protected(), exchange::protected(), identity::factor::parts()].concat();
         let resealer = Resealer {
             db: db.clone(),
             vault: vault.clone(),

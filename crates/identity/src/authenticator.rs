@@ -89,6 +89,11 @@ impl Gatekeeper {
         self.forget(|_, known| known.owner == Owner::Client(client));
     }
 
+    /// Forgets all embedded sessions, after a workstation was revoked.
+    pub fn forget_embedded(&self) {
+        self.forget(|_, known| known.caller.kind == CallerKind::Embedded);
+    }
+
     fn forget(&self, which: impl Fn(&SecretDigest, &Known) -> bool) {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.generation += 1;
@@ -180,7 +185,8 @@ impl Gatekeeper {
             let Some(live) = embed::load_session(self.db.pool(), &key, now).await? else { return Ok(None) };
             let institution = Id::new(i64::from(live.institution_id));
             let Some(card) = self.institutions.by_id(institution) else { return Ok(None) };
-            let caller = embed::caller(&live.staff_no, &live.staff_name, &card, address);
+            let caller =
+                embed::caller(&live.staff_no, &live.staff_name, Some(live.person_id), &card, address);
             let until = (now + KEEP).min(live.expires_at);
             Ok(Some(Known { caller: Arc::new(caller), owner: Owner::Client(live.client_id), until }))
         })
@@ -252,7 +258,7 @@ impl web::Authenticator for Gatekeeper {
             if let Some(token) = cookie::token(headers, cookie::EMBED)
                 && let Some(caller) = self.by_embed(token, address).await?
             {
-                return Ok(Some(caller));
+                return embed::of_this_person(&caller, asking.path).map(|()| Some(caller));
             }
             match cookie::token(headers, cookie::SESSION) {
                 Some(token) => self.by_session(token, address).await,

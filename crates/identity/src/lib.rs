@@ -35,6 +35,7 @@ pub mod step_up;
 
 mod actor;
 mod certificate;
+mod certificates;
 mod cookie;
 mod outbound;
 mod page;
@@ -86,6 +87,11 @@ pub const MIGRATIONS: &[Migration] = &[
         context: "identity",
         name: "0006_sign_in",
         sql: include_str!("../migrations/0006_sign_in.sql"),
+    },
+    Migration {
+        context: "identity",
+        name: "0007_sealed_codes",
+        sql: include_str!("../migrations/0007_sealed_codes.sql"),
     },
 ];
 
@@ -242,6 +248,7 @@ impl Identity {
             .merge(partner::routes(self))
             .merge(provider::routes(self))
             .merge(embed::routes(self))
+            .merge(certificates::routes(self))
             .merge(audit::routes(self))
             .merge(desk::routes(self))
             .merge(access::routes(self))

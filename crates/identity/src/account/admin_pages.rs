@@ -242,7 +242,7 @@ pub(super) async fn manages(
 }
 
 /// An account that the caller may manage.
-pub(super) async fn manageable(
+pub(crate) async fn manageable(
     identity: &Identity,
     allowed: &Allowed,
     account: i64,

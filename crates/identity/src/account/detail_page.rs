@@ -17,7 +17,7 @@ use super::life::{self, Change};
 use super::own_pages::device;
 use super::store::AccountRow;
 use crate::session::Lives;
-use crate::{Identity, factor, page, session};
+use crate::{Identity, certificates, factor, page, session};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -37,6 +37,7 @@ pub(super) async fn show(
     let id = Id::new(row.id);
     let has = factor::store::of(pool, id).await?;
     let steps = life::steps(pool, id).await?;
+    let bound = certificates::of_account(pool, id).await?;
     let sessions = session::list_of(pool, id, &Lives::of(&identity.options), now).await?;
     let may = manages(&identity, &allowed, &row).await?;
     let base = format!("/accounts/{account}");
@@ -83,6 +84,7 @@ pub(super) async fn show(
                 ]).collect::<Vec<_>>()))
             }
         }))
+        (certificates::certificates_card(&bound, may.then_some(base.as_str()), now))
         (card_with("变更记录", html! {}, html! {
             @if steps.is_empty() { div.mk-card-body.mk-muted { "没有变更。" } } @else {
                 (page::table(&["时间", "变更", "原因", "操作人"], &steps.iter().map(|step| vec![

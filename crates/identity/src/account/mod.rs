@@ -32,7 +32,9 @@ use web::{Access, Routes};
 use crate::policy::{Owner, Policy};
 use crate::{Identity, grants, session, sign_in};
 
+pub(crate) use admin_pages::manageable;
 pub use life::Change;
+pub(crate) use own_pages::device;
 
 /// Managing accounts and clients.
 pub(crate) const MANAGE: Need = Need::new(Line::Administration, Act::Manage);

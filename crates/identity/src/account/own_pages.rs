@@ -16,7 +16,7 @@ use crate::factor::store::Factors;
 use crate::page::{self, Visitor};
 use crate::policy::{Owner, Policy};
 use crate::session::{Lives, SessionRow};
-use crate::{Identity, cookie, desk, factor, secret, session};
+use crate::{Identity, certificates, cookie, desk, factor, secret, session};
 
 #[derive(Deserialize)]
 pub(super) struct PasswordForm {
@@ -152,6 +152,7 @@ async fn view(
     let row = store::by_id(pool, account).await?.ok_or_else(no_account)?;
     let has = factor::store::of(pool, account).await?;
     let passkeys = factor::passkey::store::of(pool, account).await?;
+    let bound = certificates::of_account(pool, account).await?;
     let lives = Lives::of(&identity.options);
     let sessions = session::list_of(pool, account, &lives, identity.clock.now()).await?;
     let present = cookie::token(headers, cookie::SESSION).map(secret::digest);
@@ -189,6 +190,7 @@ async fn view(
             (card_with("通行密钥", html! { span.mk-muted { "用手机、电脑的指纹、人脸或 PIN 登录，不用输密码" } },
                 passkey_list(&passkeys, identity.party().is_ok())))
         }
+        @if !bound.is_empty() { (certificates::certificates_card(&bound, None, identity.clock.now())) }
         section id="sessions" {
             (card_with("正在登录的设备", html! {
                 span.mk-muted { (endings) }
@@ -316,7 +318,7 @@ fn sessions_table(sessions: &[SessionRow], present: Option<&[u8]>) -> Markup {
 }
 
 /// What a browser is, in a word or two that its owner recognises.
-pub(super) fn device(agent: &str) -> String {
+pub(crate) fn device(agent: &str) -> String {
     let find = |pairs: &[(&str, &'static str)]| {
         pairs.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
     };

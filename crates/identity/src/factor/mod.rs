@@ -8,6 +8,8 @@ pub mod passkey;
 mod sealed;
 pub mod store;
 
+pub use sealed::parts;
+
 use ::store::Settings;
 use catalog::{Catalog, Role};
 use kernel::{Act, Line};

@@ -50,7 +50,7 @@ pub async fn of(pool: &PgPool, account: AccountId) -> Result<Factors> {
 /// The secret of an enrolment under way; begins one when there is none. `None` when codes are in use already.
 pub async fn begin(tx: &mut Tx<'_>, account: AccountId, now: DateTime<Utc>) -> Result<Option<Vec<u8>>> {
     let fresh = secret::random_key()?;
-    let fresh = sealed::seal(fresh.get(..code::SECRET_BYTES).unwrap_or(&fresh))?;
+    let fresh = sealed::seal(tx.keyring(), fresh.get(..code::SECRET_BYTES).unwrap_or(&fresh))?;
     sqlx::query(
         "insert into totp (account_id, secret, created_at) values ($1, $2, $3) on conflict do nothing",
     )
@@ -60,13 +60,13 @@ pub async fn begin(tx: &mut Tx<'_>, account: AccountId, now: DateTime<Utc>) -> R
     .execute(&mut **tx)
     .await
     .db("begin the enrolment of one-time codes")?;
-    let kept: Option<Vec<u8>> =
+    let kept: Option<String> =
         sqlx::query_scalar("select secret from totp where account_id = $1 and confirmed_at is null")
             .bind(account.get())
             .fetch_optional(&mut **tx)
             .await
             .db("read the enrolment of one-time codes")?;
-    kept.map(|kept| sealed::open(&kept)).transpose()
+    kept.map(|kept| sealed::open(tx.keyring(), &kept)).transpose()
 }
 
 /// Uses up a code of confirmed one-time codes (or, with `enrolling`, of an enrolment under way and confirms it); whether
@@ -78,7 +78,7 @@ pub async fn use_code(
     enrolling: bool,
     now: DateTime<Utc>,
 ) -> Result<bool> {
-    let kept: Option<(Vec<u8>, i64)> = sqlx::query_as(
+    let kept: Option<(String, i64)> = sqlx::query_as(
         "select secret, last_step from totp where account_id = $1 and (confirmed_at is null) = $2 for update",
     )
     .bind(account.get())
@@ -87,7 +87,9 @@ pub async fn use_code(
     .await
     .db("read the secret of one-time codes")?;
     let Some((kept, last)) = kept else { return Ok(false) };
-    let Some(step) = code::matching(&sealed::open(&kept)?, given, last, now) else { return Ok(false) };
+    let Some(step) = code::matching(&sealed::open(tx.keyring(), &kept)?, given, last, now) else {
+        return Ok(false);
+    };
     sqlx::query(
         "update totp set last_step = $2, confirmed_at = coalesce(confirmed_at, $3) where account_id = $1",
     )

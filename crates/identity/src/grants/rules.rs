@@ -75,9 +75,9 @@ pub fn scopes_of_client(reads_records: bool) -> Vec<String> {
     scopes
 }
 
-/// The rights of a hospital workstation that embeds the record: reading in the city of its institution.
-pub fn of_embedded(region: &RegionCode) -> Vec<Grant> {
-    vec![Grant { line: Line::Medical, act: Act::Read, span: Span::Region(region.at(Tier::City)) }]
+/// The rights of a hospital workstation that embeds the record: reading that of the one person of its link.
+pub fn of_embedded(person: i64) -> Vec<Grant> {
+    vec![Grant { line: Line::Medical, act: Act::Read, span: Span::Person(person) }]
 }
 
 /// What is to be given: a role, at a post, to somebody.

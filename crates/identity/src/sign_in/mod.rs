@@ -21,7 +21,7 @@ use self::rules::Limits;
 use crate::session::{Lives, Opening};
 use crate::{Identity, actor, factor, grants, secret, session};
 
-pub(crate) use pages::{attempt_of, goal, set_cookies};
+pub(crate) use pages::{attempt_of, goal, let_in, refused, set_cookies};
 pub(crate) use store::{clear_guard, count_attempt};
 
 /// The routes of sign-in and sign-out.

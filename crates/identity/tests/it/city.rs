@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
-use contracts::{InstitutionCard, Institutions, NewInstitution, PersonLookup};
+use contracts::{
+    InstitutionCard, Institutions, NewInstitution, NewStaff, PersonLookup, StaffCard, StaffRegister,
+};
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
 use identity::{Identity, NewAccount, Persona};
 use kernel::access::InstitutionId;
-use kernel::{Caller, Id, Need, RegionCode, Result};
+use kernel::{Caller, Id, Need, RegionCode, Result, StaffId};
 use testkit::{TestClock, TestDb};
 use tower::ServiceExt;
 use web::serve::Site;
@@ -79,7 +81,67 @@ impl PersonLookup for People {
     }
 }
 
+/// A register of staff in memory.
+#[derive(Default)]
+pub struct Staff(pub Mutex<Vec<StaffCard>>);
+
+impl StaffRegister for Staff {
+    fn by_id<'a>(&'a self, id: StaffId) -> BoxFuture<'a, Result<Option<StaffCard>>> {
+        Box::pin(async move { Ok(self.0.lock().unwrap().iter().find(|c| c.id == id).cloned()) })
+    }
+    fn by_number<'a>(
+        &'a self,
+        institution: InstitutionId,
+        staff_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StaffCard>>> {
+        Box::pin(async move {
+            let all = self.0.lock().unwrap();
+            Ok(all.iter().find(|c| c.institution == institution && c.staff_no == staff_no).cloned())
+        })
+    }
+    fn find<'a>(
+        &'a self,
+        _: Option<InstitutionId>,
+        _: &'a str,
+        _: i64,
+    ) -> BoxFuture<'a, Result<Vec<StaffCard>>> {
+        Box::pin(async move { Ok(Vec::new()) })
+    }
+    fn register<'a, 'c>(
+        &'a self,
+        _: &'a mut store::Tx<'c>,
+        staff: &'a NewStaff,
+        _: chrono::DateTime<chrono::Utc>,
+    ) -> BoxFuture<'a, Result<StaffId>>
+    where
+        'c: 'a,
+    {
+        Box::pin(async move {
+            let mut all = self.0.lock().unwrap();
+            if let Some(card) =
+                all.iter().find(|c| c.institution == staff.institution && c.staff_no == staff.staff_no)
+            {
+                return Ok(card.id);
+            }
+            let id = StaffId::new(all.len() as i64 + 1);
+            all.push(StaffCard {
+                id,
+                name: staff.name.clone(),
+                staff_no: staff.staff_no.clone(),
+                institution: staff.institution,
+                department: String::new(),
+                title: String::new(),
+                practises_at: Vec::new(),
+                in_post: true,
+            });
+            Ok(id)
+        })
+    }
+}
+
 pub struct City {
+    pub options: store::Settings,
+    pub staff: Arc<Staff>,
     pub db: TestDb,
     pub clock: Arc<TestClock>,
     pub identity: Identity,
@@ -105,7 +167,18 @@ async fn who(caller: axum::Extension<Arc<Caller>>) -> String {
 }
 
 pub async fn city() -> City {
-    city_with(|identity| identity).await
+    city_at("http://127.0.0.1:8686").await
+}
+
+/// The same, reached at another address.
+pub async fn city_at(base_url: &str) -> City {
+    let settings = identity::Settings { tls: false, base_url: base_url.to_owned() };
+    city_with(|identity| identity.with_settings(settings)).await
+}
+
+/// What was sent, for a sensitive act.
+async fn sensitive(body: String) -> String {
+    format!("done with {body}")
 }
 
 /// The same with the context set up in another way.
@@ -114,10 +187,14 @@ pub async fn city_with(set_up: impl FnOnce(Identity) -> Identity) -> City {
         store::migrate::MIGRATIONS.iter().chain(identity::MIGRATIONS).copied().collect();
     let db = TestDb::create(&migrations, &[]).await;
     let clock = testkit::clock();
-    let identity =
-        Identity::new(db.db().clone(), Arc::new(catalog()), clock.clone(), Arc::new(Register::new()))
-            .unwrap()
-            .with_people(Arc::new(People));
+    let catalog = Arc::new(catalog());
+    let options = store::Settings::open(db.db(), catalog.clone()).await.unwrap();
+    let staff = Arc::new(Staff::default());
+    let identity = Identity::new(db.db().clone(), catalog, clock.clone(), Arc::new(Register::new()))
+        .unwrap()
+        .with_options(options.clone())
+        .with_staff(staff.clone())
+        .with_people(Arc::new(People));
     let identity = set_up(identity);
     let others = Routes::new()
         .get("/api/v1/who", Access::SignedIn("test"), who)
@@ -137,10 +214,17 @@ pub async fn city_with(set_up: impl FnOnce(Identity) -> Identity) -> City {
             Access::Needs(Need::new(kernel::Line::Medical, kernel::Act::Read)),
             who,
         )
+        .get("/sensitive", Access::Fresh(identity_manage()), who)
+        .post("/sensitive", Access::Fresh(identity_manage()), sensitive)
+        .get("/api/v1/sensitive", Access::Fresh(identity_manage()), who)
         .with_state(());
     let site = Site { policy: identity.policy(), ..Site::new(identity.authenticator()) };
     let app = web::serve::build_app(identity.routes().merge(others), site);
-    City { db, clock, identity, app }
+    City { options, staff, db, clock, identity, app }
+}
+
+fn identity_manage() -> Need {
+    Need::new(kernel::Line::Administration, kernel::Act::Manage)
 }
 
 impl City {
@@ -157,6 +241,13 @@ impl City {
             .await
             .unwrap();
         Id::new(id)
+    }
+
+    /// Changes a setting.
+    pub async fn set(&self, code: &str, value: catalog::SettingValue) {
+        let now = kernel::Clock::now(&*self.clock);
+        let by = Caller::system("运维");
+        self.options.set(self.db.db(), &by, now, code, Some(value), "测试").await.unwrap();
     }
 
     /// Opens an account with [`PASSWORD`].
@@ -199,6 +290,8 @@ impl City {
             bearer: None,
             certificate: None,
             site: "same-origin",
+            certificate: None,
+            accept: "text/html",
         }
     }
 
@@ -231,6 +324,8 @@ pub struct Browser {
     pub bearer: Option<String>,
     pub certificate: Option<Vec<u8>>,
     pub site: &'static str,
+    pub certificate: Option<Vec<u8>>,
+    pub accept: &'static str,
 }
 
 impl Browser {
@@ -244,6 +339,29 @@ impl Browser {
         self.send(request, Body::from(body)).await
     }
 
+    /// Posts JSON as the passkey script does.
+    pub async fn post_json(
+        &mut self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> (StatusCode, serde_json::Value) {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        let before = std::mem::replace(&mut self.accept, "application/json");
+        let answer = self.send(request, Body::from(body.to_string())).await;
+        self.accept = before;
+        (answer.status, serde_json::from_str(&answer.text).unwrap_or_default())
+    }
+
+    /// Sends a file as a form does.
+    pub async fn post_file(&mut self, path: &str, bytes: &[u8]) -> Answer {
+        let mut body =
+            b"--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n".to_vec();
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n--x--\r\n");
+        let request = Request::post(path).header(header::CONTENT_TYPE, "multipart/form-data; boundary=x");
+        self.send(request, Body::from(body)).await
+    }
+
     pub async fn sign_in(&mut self, login: &str, password: &str) -> Answer {
         self.post("/sign-in", &[("login", login), ("password", password)]).await
     }
@@ -252,7 +370,7 @@ impl Browser {
         let mut request = request
             .header(header::HOST, "minkang.test")
             .header("sec-fetch-site", self.site)
-            .header(header::ACCEPT, "text/html")
+            .header(header::ACCEPT, self.accept)
             .header(header::USER_AGENT, "Mozilla/5.0 (Windows NT 10.0) Chrome/126.0 Safari/537.36");
         if !self.cookies.is_empty() {
             let line: Vec<String> = self.cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -271,6 +389,9 @@ impl Browser {
             request.extensions_mut().insert(web::PeerCertificate { der: der.as_slice().into() });
         }
         request.extensions_mut().insert(ConnectInfo(self.address));
+        if let Some(der) = &self.certificate {
+            request.extensions_mut().insert(web::PeerCertificate { der: der.as_slice().into() });
+        }
         let response = self.app.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let text_of = |value: &header::HeaderValue| value.to_str().unwrap().to_owned();

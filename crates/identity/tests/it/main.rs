@@ -2,12 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod accounts;
+mod certificates;
 mod city;
 mod clients;
 mod divisions;
 mod embedded;
+mod lives;
+mod passkeys;
 mod programs;
+mod residents;
 mod rights;
+mod second_factor;
 mod signing_in;
 mod sso;
+mod stepping_up;
 mod trail;
