@@ -408,7 +408,7 @@ impl Browser {
             }
         }
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, location, cookies, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        Answer { status, location, cookies, text: String::from_utf8_lossy(&bytes).into_owned() }
     }
 }
 

@@ -44,7 +44,7 @@ async fn an_account_belongs_to_one_registered_person() {
     let second = county.post("/accounts", &open("liu2", "刘新人", "007")).await;
     assert_eq!(second.status, StatusCode::CONFLICT);
     assert!(second.text.contains("一人一个账号"));
-    let other = county.post("/accounts", &open("ma", "马别人", "007")).await;
+    let other = county.post("/accounts", &open("ma.bieren", "马别人", "007")).await;
     assert!(other.text.contains("在人员登记中是“刘新人”"), "{}", other.text);
     city.staff.0.lock().unwrap()[0].in_post = false;
     let id = id_of(&city, "liu").await;
