@@ -273,6 +273,7 @@ impl Platform {
             linker: person.clone(),
             index: record.index(),
             clock: clock.clone(),
+            options: options.clone(),
         }));
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
             .with_options(options.clone())
@@ -301,7 +302,8 @@ impl Platform {
         record.register_jobs(&mut jobs);
         identity.register_jobs(&mut jobs);
         let divisions =
-            Divisions::new(directory.clone(), clock.clone(), vec![person.clone(), identity.by_division()]);
+            Divisions::new(directory.clone(), clock.clone(), vec![person.clone(), identity.by_division()])
+                .with_options(options.clone());
         divisions.register_jobs(&mut jobs);
         let configuration = Configuration {
             db: db.clone(),

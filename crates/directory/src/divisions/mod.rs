@@ -30,7 +30,7 @@ pub mod upkeep;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use contracts::DivisionHoldings;
 use kernel::{Act, Clock, Line, Need, Refusal, Result};
 use store::jobs::Jobs;
@@ -52,6 +52,7 @@ pub struct Divisions {
     pub(crate) directory: Arc<Directory>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) holdings: Vec<Arc<dyn DivisionHoldings>>,
+    options: Option<store::Settings>,
 }
 
 impl std::fmt::Debug for Divisions {
@@ -68,7 +69,19 @@ impl Divisions {
         clock: Arc<dyn Clock>,
         holdings: Vec<Arc<dyn DivisionHoldings>>,
     ) -> Self {
-        Self { directory, clock, holdings }
+        Self { directory, clock, holdings, options: None }
+    }
+
+    /// With the settings that an operator changes while the program runs.
+    #[must_use]
+    pub fn with_options(mut self, options: store::Settings) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// Figures older than this are counted anew when somebody looks.
+    pub(crate) fn stale_after(&self) -> TimeDelta {
+        self.options.as_ref().map_or(TimeDelta::hours(1), |o| o.minutes("divisions.count_minutes"))
     }
 
     pub(crate) fn db(&self) -> &store::Db {

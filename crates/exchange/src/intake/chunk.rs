@@ -9,8 +9,8 @@ use store::Tx;
 use store::copy::CopyRows;
 use store::facts::{FactRow, Outcome, Target};
 
+use super::Inner;
 use super::tally::{DayTally, Totals};
-use super::{Inner, LISTED_ISSUES};
 
 /// Number that stands for "the row could not be read" where a rule's number would.
 pub const UNREADABLE: i16 = -1;
@@ -178,8 +178,9 @@ impl Inner {
         let mut copy = CopyRows::new(7, chunk.unreadable.len() + 16);
         // A wrong value may be a right telephone in the wrong column: every quoted value is sealed.
         let sealer = tx.keyring().sealer(protect::Domain::Facts)?;
+        let most = self.parts.options.whole("exchange.listed_issues");
         let mut put = |row: u64, rule: i16, field: Option<u16>, rejected: bool, value: &str| -> Result<()> {
-            if *listed >= LISTED_ISSUES {
+            if *listed >= most {
                 return Ok(());
             }
             *listed += 1;

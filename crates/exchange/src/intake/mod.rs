@@ -37,14 +37,8 @@ pub(crate) use resources::NO_RESOURCE;
 /// Rows that are checked, linked and stored together.
 pub const CHUNK_ROWS: usize = 4_000;
 
-/// How many batches are processed at once; more wait.
-const PROCESSING: usize = 2;
-
-/// How many batches may wait before a door answers "come back later".
-const WAITING: usize = 32;
-
-/// Issues kept for one batch; beyond that they are counted by rule but not listed one by one.
-const LISTED_ISSUES: i64 = 500_000;
+/// The most batches that may ever wait, whatever is set.
+const MOST_WAITING: usize = 500;
 
 /// The pipeline and what it stands on. Cheap to clone.
 #[derive(Clone)]
@@ -70,6 +64,8 @@ pub struct Parts {
     pub index: Arc<dyn RecordIndex>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What an operator changes while the program runs: how many batches wait and are processed.
+    pub options: store::Settings,
 }
 
 struct Inner {
@@ -115,11 +111,13 @@ impl Intake {
     /// Builds the pipeline.
     pub fn new(parts: Parts) -> Self {
         let facts = Facts::new(parts.db.clone(), &parts.catalog);
+        let processing =
+            usize::try_from(parts.options.whole("exchange.processing_batches")).unwrap_or(2).max(1);
         let inner = Inner {
             parts,
             facts,
-            processing: Semaphore::new(PROCESSING),
-            waiting: Arc::new(Semaphore::new(WAITING)),
+            processing: Semaphore::new(processing),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             in_hand: Mutex::new(HashSet::new()),
             let_go: Notify::new(),
         };
@@ -192,14 +190,20 @@ impl Intake {
     }
 
     fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
-        self.inner.waiting.clone().try_acquire_owned().map_err(|_| {
+        let most = self.inner.parts.options.whole("exchange.waiting_batches");
+        let busy = || {
             Refusal::new(
                 RefusalKind::Busy { retry_after: 10 },
                 "intake.busy",
-                format!("正在处理的批次已满（上限 {WAITING} 个）。您的数据没有被接收，请 10 秒后重新发送。"),
+                format!("正在处理的批次已满（上限 {most} 个）。您的数据没有被接收，请 10 秒后重新发送。"),
             )
-            .into()
-        })
+        };
+        // The limit is read each time, so that a change holds at once; two that come together may pass it by one.
+        let waiting = MOST_WAITING - self.inner.waiting.available_permits();
+        if waiting >= usize::try_from(most).unwrap_or(MOST_WAITING) {
+            return Err(busy().into());
+        }
+        self.inner.waiting.clone().try_acquire_owned().map_err(|_| busy().into())
     }
 
     /// The institution behind an identifier; a refusal if it is not registered.

@@ -206,6 +206,7 @@ pub async fn city_of(cards: Vec<Arc<InstitutionCard>>) -> City {
         linker: plain.clone(),
         index: plain,
         clock: clock.clone(),
+        options: store::Settings::defaults(catalog.clone()),
     }));
     let mut jobs = store::Jobs::new(db.db().clone(), clock.clone());
     exchange.register_jobs(&mut jobs);

@@ -83,7 +83,12 @@ fn the_ranking_gives_equal_scores_one_rank() {
     let catalog = catalog::shipped().unwrap();
     for (institutions, days) in [(0, 1), (3, 31), (300, 31)] {
         let ranked = ranking::rank(&catalog, sample(institutions, days).board, |_| "平桥区".into());
-        let data = ranking::Ranking { span: Span::last(days, today()), ranked, options: Options::default(), years: Vec::new() };
+        let data = ranking::Ranking {
+            span: Span::last(days, today()),
+            ranked,
+            options: Options::default(),
+            years: Vec::new(),
+        };
         no_inline(&ranking::view(&catalog, &Here::new("/quality/ranking", ""), &data).into_string());
     }
     let cards: Vec<_> = (1..=4).map(|id| card(id, LONG, "cdc", "411503")).collect();

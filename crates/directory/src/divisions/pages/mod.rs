@@ -24,8 +24,6 @@ use super::{APPROVE, Divisions, MANAGE, READ, edition, run};
 
 /// Rows on a page.
 const PAGE: usize = 50;
-/// Figures older than this are counted anew when somebody looks.
-const STALE_MINUTES: i64 = 60;
 
 /// The routes of the divisions.
 pub fn routes(divisions: Divisions) -> Routes<()> {
@@ -104,7 +102,7 @@ impl Divisions {
             .fetch_one(self.db().pool())
             .await
             .db("read how much lies in divisions")?;
-        if counted.is_none_or(|at| self.now() - at > chrono::TimeDelta::minutes(STALE_MINUTES)) {
+        if counted.is_none_or(|at| self.now() - at > self.stale_after()) {
             self.db()
                 .transaction(async |tx| jobs::enqueue(tx, run::COUNT, "", &(), Some("all")).await.map(|_| ()))
                 .await?;
