@@ -51,7 +51,7 @@ async function readMap(option) {
   for (const series of option.series) {
     if (series.type !== "map") continue;
     series.label = {
-      show: true, fontSize: 11, color: css("--mk-ink"), formatter: (point) => point.data?.title ?? "", ...series.label,
+      show: true, fontSize: 11, color: css("--mk-ink"), textBorderColor: "#fff", textBorderWidth: 2, formatter: (point) => point.data?.title ?? "", ...series.label,
     };
     series.emphasis = { label: { show: true }, itemStyle: { areaColor: "#f3d9a8" } };
     series.itemStyle = { borderColor: "#fff", borderWidth: 1, areaColor: css("--mk-sunk"), ...series.itemStyle };

@@ -303,7 +303,8 @@ impl Platform {
         identity.register_jobs(&mut jobs);
         let divisions =
             Divisions::new(directory.clone(), clock.clone(), vec![person.clone(), identity.by_division()])
-                .with_options(options.clone());
+                .with_options(options.clone())
+                .with_notices(Arc::new(identity::notice::Sender));
         divisions.register_jobs(&mut jobs);
         let configuration = Configuration {
             db: db.clone(),

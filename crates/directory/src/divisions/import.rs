@@ -142,7 +142,8 @@ impl List {
         if name.is_empty() || name.chars().count() > 60 {
             return self.skip(line, format!("{code} 的名称为空或过长"));
         }
-        if !class.is_empty() && !(class.len() == 3 && class.bytes().all(|b| b.is_ascii_digit())) {
+        let three_digits = class.len() == 3 && class.bytes().all(|b| b.is_ascii_digit());
+        if !class.is_empty() && !three_digits {
             return self.skip(line, format!("{code} 的城乡分类代码“{class}”不是三位数字"));
         }
         // A city without districts is listed again as its own county: the first stands.

@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn figures_follow_over_several_years_and_back() {
-        let table: [(&str, i16, i16, &[(&str, f64)]); 9] = [
+        type Case = (&'static str, i16, i16, &'static [(&'static str, f64)]);
+        let table: [Case; 9] = [
             ("411502001", 2023, 2025, &[("411504001", 1.0)]),
             ("411502001", 2023, 2024, &[("411503001", 1.0)]),
             ("411504001", 2025, 2023, &[("411502001", 1.0)]),

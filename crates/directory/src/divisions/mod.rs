@@ -31,7 +31,7 @@ pub mod upkeep;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use contracts::DivisionHoldings;
+use contracts::{DivisionHoldings, Notices};
 use kernel::{Act, Clock, Line, Need, Refusal, Result};
 use store::jobs::Jobs;
 
@@ -53,6 +53,7 @@ pub struct Divisions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) holdings: Vec<Arc<dyn DivisionHoldings>>,
     options: Option<store::Settings>,
+    pub(crate) notices: Option<Arc<dyn Notices>>,
 }
 
 impl std::fmt::Debug for Divisions {
@@ -69,7 +70,14 @@ impl Divisions {
         clock: Arc<dyn Clock>,
         holdings: Vec<Arc<dyn DivisionHoldings>>,
     ) -> Self {
-        Self { directory, clock, holdings, options: None }
+        Self { directory, clock, holdings, options: None, notices: None }
+    }
+
+    /// With the notices that tell approvers and who asked.
+    #[must_use]
+    pub fn with_notices(mut self, notices: Arc<dyn Notices>) -> Self {
+        self.notices = Some(notices);
+        self
     }
 
     /// With the settings that an operator changes while the program runs.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use contracts::{Notice, NoticeTo};
 use kernel::error::Doing;
 use kernel::{Caller, Purpose, Reach, Refusal, RegionCode, Result, Tier};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use store::audit::{self, AuditEntry};
 use store::{DbDoing, Tx, jobs};
 
 use super::plan::{self, Plan, Request, kind_name};
-use super::{Divisions, edition, run};
+use super::{APPROVE, Divisions, edition, run};
 
 /// What a part of the platform holds of the divisions that an operation touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -53,7 +53,7 @@ pub(super) async fn page(
         "map": geometry,
         "visualMap": { "min": 0, "max": most, "calculable": false, "left": 12, "bottom": 12, "text": ["多", "少"],
             "inRange": { "color": ["#e6f0f2", "#8fbfca", "#0b6b7d"] } },
-        "series": [{ "type": "map", "map": geometry, "nameProperty": "code", "roam": false, "data": data,
+        "series": [{ "type": "map", "map": geometry, "nameProperty": "code", "roam": false, "top": 12, "bottom": 12, "data": data,
             "selectedMode": false }],
     });
     let rows: Vec<Row> = counties

@@ -199,20 +199,17 @@ fn merge_fields(unit: &Unit, siblings: &[Unit], given: &Given) -> Markup {
     }
 }
 
-/// The next free code beside a division.
-fn next_code(unit: &Unit, siblings: &[Unit], step: u32) -> String {
-    let tier = unit.code.tier().unwrap_or(Tier::Village);
-    let end = tier.significant_digits();
-    let start = parent(&unit.code).map_or(0, |p| p.tier().map_or(0, Tier::significant_digits));
-    let number = |code: &RegionCode| code.as_str()[start..end].parse::<u32>().unwrap_or(0);
-    let last = siblings.iter().map(|u| number(&u.code)).chain([number(&unit.code)]).max().unwrap_or(0);
-    format!(
-        "{}{:0width$}{}",
-        &unit.code.as_str()[..start],
-        last + step,
-        "0".repeat(12 - end),
-        width = end - start
-    )
+/// The `nth` free code after a division's own among its siblings; one that was used in an earlier edition is refused
+/// when the operation is planned.
+fn next_code(unit: &Unit, siblings: &[Unit], nth: usize) -> String {
+    let end = unit.code.prefix().len();
+    let start = parent(&unit.code).map_or(0, |p| p.prefix().len());
+    let width = end - start;
+    let own: u32 = unit.code.as_str()[start..end].parse().unwrap_or(0);
+    let code =
+        |number: u32| format!("{}{number:0width$}{}", &unit.code.as_str()[..start], "0".repeat(12 - end));
+    let free = (own + 1..10u32.pow(width as u32)).map(code);
+    free.filter(|c| siblings.iter().all(|s| s.code.as_str() != c)).nth(nth - 1).unwrap_or_default()
 }
 
 async fn split_fields(
@@ -224,6 +221,8 @@ async fn split_fields(
 ) -> Result<Markup> {
     let children = edition::children(desk.db(), year, &unit.code).await?;
     let own: Vec<_> = desk.directory.all().iter().filter(|c| c.region == unit.code).cloned().collect();
+    // At first everything stays; who fills in the form says what leaves.
+    let stays = if given.get("part1_name").is_empty() { "1" } else { "" };
     let parts: Vec<(String, String)> = (1..=PARTS).map(|n| (n.to_string(), format!("新区划 {n}"))).collect();
     let select = |name: String, chosen: &str| {
         html! {
@@ -238,7 +237,7 @@ async fn split_fields(
         p.mk-muted { "至少填写两个；保留原代码的一个排在前面。不需要的留空。" }
         @for number in 1..=PARTS {
             @let (code, name) = (format!("part{number}_code"), format!("part{number}_name"));
-            @let proposed = if number == 1 { unit.code.as_str().to_owned() } else { next_code(unit, siblings, number as u32 - 1) };
+            @let proposed = if number == 1 { unit.code.as_str().to_owned() } else { next_code(unit, siblings, number - 1) };
             @let proposed_name = if number == 1 { unit.name.as_str() } else { "" };
             div.mk-form-grid {
                 (field(&Field { name: &name, label: &format!("新区划 {number} 的名称"), value: or(given.get(&name), proposed_name), required: number <= 2, ..Field::default() }))
@@ -251,10 +250,11 @@ async fn split_fields(
         }
         @if !children.is_empty() {
             h3 { "下级区划的去向（" (children.len()) " 个）" }
+            p.mk-muted { "先都归“新区划 1”，请改选要分出去的。" }
             div.mk-picks {
                 @for child in &children {
                     label { (child.name) " " small.mk-muted { (child.code.prefix()) }
-                        (select(format!("child_{}", child.code), given.get(&format!("child_{}", child.code)))) }
+                        (select(format!("child_{}", child.code), or(given.get(&format!("child_{}", child.code)), stays))) }
                 }
             }
         }
