@@ -253,6 +253,14 @@ impl Divisions {
                 .fetch_one(&mut **tx)
                 .await
                 .db("file an operation")?;
+                if let Some(notices) = &self.notices {
+                    let notice = Notice {
+                        title: format!("区划调整待审批：{title}"),
+                        link: format!("/divisions/operations/{id}"),
+                        urgent: false,
+                    };
+                    notices.send(tx, NoticeTo::Holders(APPROVE, preview.region), &notice, now).await?;
+                }
                 note(tx, caller, now, "division.ask", id, &title, serde_json::json!({ "request": request, "reason": reason }))
                     .await?;
                 Ok(id)
