@@ -290,7 +290,6 @@ impl City {
             bearer: None,
             certificate: None,
             site: "same-origin",
-            certificate: None,
             accept: "text/html",
         }
     }
@@ -324,7 +323,6 @@ pub struct Browser {
     pub bearer: Option<String>,
     pub certificate: Option<Vec<u8>>,
     pub site: &'static str,
-    pub certificate: Option<Vec<u8>>,
     pub accept: &'static str,
 }
 
@@ -385,9 +383,6 @@ impl Browser {
             request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
         }
         let mut request = request.body(body).unwrap();
-        if let Some(der) = &self.certificate {
-            request.extensions_mut().insert(web::PeerCertificate { der: der.as_slice().into() });
-        }
         request.extensions_mut().insert(ConnectInfo(self.address));
         if let Some(der) = &self.certificate {
             request.extensions_mut().insert(web::PeerCertificate { der: der.as_slice().into() });
