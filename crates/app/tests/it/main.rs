@@ -9,6 +9,7 @@ mod sound;
 mod bad_input;
 mod crash;
 mod desk;
+mod foreign;
 mod outage;
 mod permissions;
 mod protect;

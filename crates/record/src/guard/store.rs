@@ -1,6 +1,6 @@
 //! Restrictions and broken glass in the database.
 
-use ::store::{DbDoing, Tx};
+use ::store::{DbDoing, Gated, Tx};
 use chrono::{DateTime, Utc};
 use kernel::{Caller, Result};
 
@@ -71,14 +71,14 @@ pub struct Glass {
 }
 
 /// What holds against viewers of these identity records now: whether against others, whether against all.
-pub async fn restrictions(tx: &mut Tx<'_>, identities: &[i64], now: DateTime<Utc>) -> Result<(bool, bool)> {
+pub async fn restrictions(tx: &mut Gated<'_>, identities: &[i64], now: DateTime<Utc>) -> Result<(bool, bool)> {
     let (others, all): (Option<bool>, Option<bool>) = sqlx::query_as(
         "select bool_or(scope = 'others'), bool_or(scope = 'all') from record_restriction
          where identity_id = any($1) and lifted_at is null and (until is null or until > $2)",
     )
     .bind(identities)
     .bind(now)
-    .fetch_one(&mut **tx)
+    .fetch_one(&mut ***tx)
     .await
     .db("look for restrictions of a record")?;
     Ok((others.unwrap_or(false), all.unwrap_or(false)))
@@ -149,7 +149,7 @@ pub struct GlassFilter {
 
 /// Breakings of the glass, newest first; those that wait for review first when asked for.
 pub async fn glasses(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     filter: &GlassFilter,
     now: DateTime<Utc>,
     limit: i64,
@@ -174,13 +174,13 @@ pub async fn glasses(
     .bind(filter.until)
     .bind(filter.before)
     .bind(limit)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut ***tx)
     .await
     .db("list broken glass")
 }
 
 /// One breaking, if its viewer lies in these divisions.
-pub async fn glass(tx: &mut Tx<'_>, id: i64, regions: &[String]) -> Result<Option<Glass>> {
+pub async fn glass(tx: &mut Gated<'_>, id: i64, regions: &[String]) -> Result<Option<Glass>> {
     sqlx::query_as(
         "select id, viewer, viewer_name, viewer_role, institution_name, person_id, person_label, kind, reason, at,
             expires_at, due_at, verdict, reviewed_by, reviewed_at, review_note
@@ -188,7 +188,7 @@ pub async fn glass(tx: &mut Tx<'_>, id: i64, regions: &[String]) -> Result<Optio
     )
     .bind(id)
     .bind(regions)
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut ***tx)
     .await
     .db("read broken glass")
 }
@@ -236,7 +236,7 @@ const RESTRICTION: &str =
 
 /// Restrictions, newest first; `open`: only those that hold.
 pub async fn list_restrictions(
-    tx: &mut Tx<'_>,
+    tx: &mut Gated<'_>,
     open: bool,
     identities: Option<&[i64]>,
     before: Option<i64>,
@@ -255,15 +255,15 @@ pub async fn list_restrictions(
         .bind(identities)
         .bind(before)
         .bind(limit)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut ***tx)
         .await
         .db("list restrictions")
 }
 
 /// One restriction.
-pub async fn restriction(tx: &mut Tx<'_>, id: i64) -> Result<Option<Restriction>> {
+pub async fn restriction(tx: &mut Gated<'_>, id: i64) -> Result<Option<Restriction>> {
     let sql = format!("select {RESTRICTION} from record_restriction where id = $1");
-    sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&mut **tx).await.db("read a restriction")
+    sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&mut ***tx).await.db("read a restriction")
 }
 
 /// What is needed to record a restriction.
