@@ -78,9 +78,7 @@ fn outcome(severity: &str, code: &str, text: &str) -> Value {
 
 /// One entry per resource, in order: stored, rejected (with why) or kept but not mapped; the receipt first.
 async fn answer(exchange: &Exchange, receipt: &Receipt) -> Result<Value> {
-    let rules = batch::rules(exchange.db(), receipt.id).await?;
-    let kept = batch::kept(exchange.db(), receipt.id).await?;
-    let summary = batch::json(receipt, exchange.catalog(), &rules, &kept);
+    let summary = batch::whole(exchange, receipt).await?;
     let resources: i64 = sqlx::query_scalar("select rows_done from batch where id = $1")
         .bind(receipt.id)
         .fetch_one(exchange.db().pool())

@@ -115,7 +115,7 @@ impl Inbox {
         if !receipt.is_final() {
             return Ok(false);
         }
-        let text = serde_json::to_string_pretty(&batch::json(&receipt, exchange.catalog(), &[], &[]))
+        let text = serde_json::to_string_pretty(&batch::whole(exchange, &receipt).await?)
             .doing("write a receipt")?;
         let folder = if receipt.state == "failed" { "failed" } else { "done" };
         self.put_away(folder, institution, dataset, path, &text).await?;

@@ -522,11 +522,16 @@ async fn statuses(connection: &mut PgConnection) -> Result<Vec<KeyStatus>> {
     rows.iter().filter_map(|row| read(row).transpose()).collect::<Result<_, _>>().db("read a kept key")
 }
 
-/// Algorithm and public key of every signing key, by key id: for verifying outside of a process with a keyring.
-pub async fn public_keys(db: &Db) -> Result<HashMap<String, (String, Vec<u8>)>> {
+/// Algorithm and public key of every version of a signing key, by key id: for whoever checks signatures elsewhere.
+///
+/// # Errors
+/// When the database fails.
+pub async fn public_keys(db: &Db, name: &str) -> Result<HashMap<String, (String, Vec<u8>)>> {
     let rows: Vec<(String, String, Vec<u8>)> = sqlx::query_as(
-        "select key_id, algorithm, public_key from protect_key where purpose = 'sign' and key_id is not null",
+        "select key_id, algorithm, public_key from protect_key
+         where purpose = 'sign' and name = $1 and key_id is not null",
     )
+    .bind(name)
     .fetch_all(db.pool())
     .await
     .db("read public keys")?;

@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod reseal;
 pub mod role;
 pub mod settings;
+pub mod signature;
 
 pub use audit::{AuditEntry, record};
 pub use cluster::Cluster;

@@ -13,6 +13,7 @@ pub mod registry;
 pub mod serve;
 pub mod settings;
 pub mod tls;
+pub mod verify_receipt;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -60,6 +61,8 @@ enum Command {
     /// 监听地址的 TLS 证书
     #[command(subcommand)]
     Tls(tls::TlsCommand),
+    /// 核对上传回执上的平台签名
+    VerifyReceipt(verify_receipt::VerifyReceiptArgs),
     /// 机构与行政区划
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
@@ -112,6 +115,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Account(command) => account::run(&common, command).await,
         Command::Keys(command) => keys::run(&common, command).await,
         Command::Tls(command) => tls::run(command),
+        Command::VerifyReceipt(args) => verify_receipt::run(&common, args).await,
         Command::Registry(command) => registry::run(&common, command).await,
         Command::Divisions(command) => divisions::run(&common, command).await,
         Command::Settings(command) => settings::run(&common, command).await,

@@ -210,3 +210,44 @@ async fn a_database_of_an_earlier_version_goes_on_and_is_encrypted() {
     let found = doctor.get(&format!("/api/v1/persons?q={}", phone(3))).await;
     assert!(found.text().contains(&name(3)), "{}", found.text());
 }
+
+#[tokio::test]
+async fn a_receipt_carries_a_signature_that_tells_whether_it_was_altered() {
+    use protect::Verdict::{Altered, Intact, UnknownKey};
+    let city = city().await;
+    let mut his = city.program(0).await;
+    let rows: Vec<String> = (0..3).map(|n| patient(n, &address(n))).collect();
+    let receipt = his.upload("patient", "", format!("{HEADINGS}\n{}\n", rows.join("\n"))).await.good();
+    let ring = city.platform.vault.keyring();
+    let check = |document: &serde_json::Value| {
+        store::signature::check_document(document, &exchange::batch::SIGNED, |id| ring.public_key(id))
+            .unwrap()
+    };
+    assert_eq!(check(&receipt), Intact);
+    let nobody = |_: &str| None;
+    let unknown = store::signature::check_document(&receipt, &exchange::batch::SIGNED, nobody).unwrap();
+    assert_eq!(unknown, UnknownKey);
+    for (key, value) in [
+        ("batch", json!(77)),
+        ("score", json!(100.0)),
+        ("rows", json!({"received": 3, "stored": 300})),
+        ("finished_at", json!("2020-01-01T00:00:00Z")),
+        ("file_name", json!("other.csv")),
+    ] {
+        let mut altered = receipt.clone();
+        altered[key] = value;
+        // Whoever alters it may also claim that less was signed.
+        altered["signature"]["covers"] = json!(["dataset"]);
+        assert_eq!(check(&altered), Altered, "{key}");
+    }
+    let published = city.visitor().get("/api/v1/signing-keys").await.good();
+    assert_eq!(published["keys"][0]["key_id"], receipt["signature"]["key_id"]);
+    assert_eq!(published["keys"][0]["public_key"], receipt["signature"]["public_key"]);
+
+    let page = format!("/batches/{}", receipt["batch"]);
+    let mut engineer = city.staff("engineer").await;
+    let shown = engineer.get(&page).await.text();
+    assert!(shown.contains("完好") && !shown.contains("已被改动"), "{shown}");
+    sqlx::query("update batch set rows_stored = 300").execute(city.db.pool()).await.unwrap();
+    assert!(engineer.get(&page).await.text().contains("已被改动"));
+}

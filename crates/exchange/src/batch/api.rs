@@ -21,6 +21,11 @@ const LOOK: Access = Access::Needs(Need::new(Line::Exchange, Act::Read));
 
 pub(super) fn routes(routes: Routes<Exchange>) -> Routes<Exchange> {
     routes
+        .get(
+            "/api/v1/signing-keys",
+            Access::Open("public keys are for everybody who checks a signature"),
+            signing_keys,
+        )
         .post_stream("/api/v1/datasets/{dataset}/batches", SEND, upload)
         .get("/api/v1/batches", LOOK, list)
         .get("/api/v1/batches/{batch}", LOOK, one)
@@ -126,9 +131,20 @@ pub(crate) fn request_key(headers: &HeaderMap) -> Result<Option<String>, Refusal
 }
 
 async fn whole(exchange: &Exchange, found: &receipt::Receipt) -> kernel::Result<serde_json::Value> {
-    let rules = receipt::rules(exchange.db(), found.id).await?;
-    let kept = receipt::kept(exchange.db(), found.id).await?;
-    Ok(receipt::json(found, exchange.catalog(), &rules, &kept))
+    receipt::whole(exchange, found).await
+}
+
+/// `GET /api/v1/signing-keys`: the public keys with which receipts are checked.
+async fn signing_keys(State(exchange): State<Exchange>) -> Reply<Json<serde_json::Value>> {
+    let mut keys: Vec<_> = store::keys::public_keys(exchange.db(), "platform")
+        .await?
+        .into_iter()
+        .map(|(id, (algorithm, key))| {
+            serde_json::json!({ "key_id": id, "algorithm": algorithm, "public_key": hex::encode(key) })
+        })
+        .collect();
+    keys.sort_by_key(|key| key["key_id"].to_string());
+    Ok(Json(serde_json::json!({ "keys": keys })))
 }
 
 async fn one(

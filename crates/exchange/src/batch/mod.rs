@@ -10,8 +10,8 @@ mod receipt;
 mod shown;
 
 pub(crate) use api::{request_key, sender};
-pub use receipt::{Receipt, RuleCount};
-pub(crate) use receipt::{explain, json, kept, read, rejections, rules};
+pub use receipt::{Receipt, RuleCount, SIGNED};
+pub(crate) use receipt::{explain, read, rejections, sign, whole};
 
 use web::Routes;
 

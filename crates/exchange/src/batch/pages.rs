@@ -7,6 +7,8 @@ use contracts::InstitutionCard;
 use futures::TryStreamExt;
 use kernel::{Act, Line, Need, Purpose, Refusal};
 use maud::{Markup, html};
+use protect::Verdict;
+use store::signature::Signed;
 use tokio_util::io::StreamReader;
 use web::ui::{
     self, Column, Figure, Filter, Here, List, Paging, Progress, Row, ScorePart, Tone, badge, card_with,
@@ -260,6 +262,7 @@ async fn one(
         0 => Vec::new(),
         _ => shown::issues(&exchange, &allowed, &found, 0, 20).await?,
     };
+    let signed = receipt::signed(exchange.db(), exchange.catalog(), &found).await?;
     let title = format!("批次 {} · {}", found.id, dataset_name(&exchange, &found));
     let sends = allowed.caller().may(Need::new(Line::Exchange, Act::Write));
     let body = html! {
@@ -270,9 +273,35 @@ async fn one(
             @if sends { a.btn href={ "/api/v1/batches/" (batch) "/original" } download { (icon("file")) " 原始文件" } }
         }))
         (receipt_view(&exchange, &found, &rules, &kept))
+        @if let Some((signed, verdict)) = &signed { (signature_card(signed, *verdict)) }
         @if found.issue_count > 0 { (issue_table(&exchange, batch, found.issue_count, &samples)) }
     };
     Ok(frame.page(&title, body))
+}
+
+/// Who signed the receipt, when, and whether it still is what was signed.
+fn signature_card(signed: &Signed, verdict: Verdict) -> Markup {
+    let tone = match verdict {
+        Verdict::Intact => Tone::Good,
+        Verdict::Altered => Tone::Bad,
+        Verdict::UnknownKey => Tone::Warn,
+    };
+    let algorithm = if signed.algorithm == "sm2-sm3" { "SM2（国密）" } else { "Ed25519" };
+    ui::card(
+        "回执签名",
+        html! {
+            (ui::describe(&[
+                ("是否完好".to_owned(), badge(tone, verdict.words())),
+                ui::fact("签名者", &signed.signer_name),
+                ui::fact("签名时间", &shown(signed.signed_at)),
+                ui::fact("算法", algorithm),
+                ui::fact("密钥", &signed.key_id),
+            ]))
+            @if verdict == Verdict::Altered {
+                (notice(Tone::Bad, "回执与签名时不一致", "本批次的回执在签名之后被改动过。请不要采信这些数字，并立即告知平台的安全管理员。"))
+            }
+        },
+    )
 }
 
 fn receipt_view(exchange: &Exchange, found: &Receipt, rules: &[RuleCount], kept: &[(String, i64)]) -> Markup {

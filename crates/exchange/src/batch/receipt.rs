@@ -3,10 +3,11 @@
 use catalog::{Catalog, Dataset};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use kernel::access::InstitutionId;
-use kernel::{Reach, Refusal, Result};
+use kernel::{Caller, Reach, Refusal, Result};
+use protect::Verdict;
 use serde::Serialize;
 use sqlx::FromRow;
-use store::{Db, DbDoing, Gated};
+use store::{Db, DbDoing, Gated, Tx, signature};
 
 use crate::intake::chunk::ISSUE_VALUE;
 use crate::{Exchange, limits, quality};
@@ -168,6 +169,59 @@ pub struct Filter {
     pub day: Option<NaiveDate>,
     /// Only batches below this number (keyset paging).
     pub before: Option<i64>,
+}
+
+/// What the platform's signature of a receipt covers: all that is decided once the batch has ended.
+pub const SIGNED: [&str; 10] = [
+    "batch",
+    "dataset",
+    "file_name",
+    "state",
+    "original",
+    "rows",
+    "score",
+    "issues",
+    "received_at",
+    "finished_at",
+];
+/// The kind of object under which receipts are signed.
+const RECEIPT: &str = "batch.receipt";
+
+/// Signs the receipt of a batch that has just ended.
+pub async fn sign(tx: &mut Tx<'_>, catalog: &Catalog, batch: i64, now: DateTime<Utc>) -> Result<()> {
+    let sql = format!("select {COLUMNS} from batch where id = $1");
+    let receipt: Receipt = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(batch)
+        .fetch_one(&mut **tx)
+        .await
+        .db("read a receipt to sign it")?;
+    let text = signature::covered(&json(&receipt, catalog, &[], &[]), &SIGNED);
+    let by = Caller::system("平台");
+    signature::sign(tx, "platform", &by, (RECEIPT, batch), text.as_bytes(), now).await.map(drop)
+}
+
+/// The platform's signature of a receipt and whether the receipt still is what was signed; `None` for one that was not
+/// signed: it is not final, or older than signatures.
+pub async fn signed(
+    db: &Db,
+    catalog: &Catalog,
+    receipt: &Receipt,
+) -> Result<Option<(signature::Signed, Verdict)>> {
+    let Some(last) = signature::of(db, RECEIPT, receipt.id).await?.pop() else { return Ok(None) };
+    let text = signature::covered(&json(receipt, catalog, &[], &[]), &SIGNED);
+    let verdict = last.check(db.keyring(), text.as_bytes());
+    Ok(Some((last, verdict)))
+}
+
+/// The JSON form of a receipt with the platform's signature, once there is one.
+pub async fn whole(exchange: &Exchange, receipt: &Receipt) -> Result<serde_json::Value> {
+    let rules = rules(exchange.db(), receipt.id).await?;
+    let kept = kept(exchange.db(), receipt.id).await?;
+    let mut json = json(receipt, exchange.catalog(), &rules, &kept);
+    if let Some((signed, _)) = signed(exchange.db(), exchange.catalog(), receipt).await? {
+        json["signature"] = signed.json(exchange.db().keyring(), &SIGNED);
+    }
+    Ok(json)
 }
 
 /// One receipt; not found when out of reach.

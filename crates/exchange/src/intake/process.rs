@@ -438,6 +438,7 @@ impl Inner {
         if ended.rows_affected() != 1 {
             return Err(Error::fault("end a batch", "another process ended it"));
         }
+        crate::batch::sign(tx, &self.parts.catalog, batch.reference.id, now).await?;
         for (dataset, _) in &ending.counts {
             crate::quality::cross::request(tx, batch.reference, dataset).await?;
         }

@@ -67,7 +67,7 @@ async fn another_master_key_wraps_the_same_keys() {
     assert!(Vault::open(&db, master("ab"), Suite::National, now).await.is_err());
     let next = Vault::open(&db, master("cd"), Suite::National, now).await.unwrap();
     assert_eq!(next.keyring().open("a.b", &sealed).unwrap(), b"seed");
-    let (algorithm, key) = &store::keys::public_keys(&db).await.unwrap()[&id];
+    let (algorithm, key) = &store::keys::public_keys(&db, "audit").await.unwrap()[&id];
     assert!(algorithm == "sm2-sm3" && protect::verify(algorithm, key, b"anchor", &signed));
 }
 

@@ -9,3 +9,4 @@ mod jobs;
 mod keys;
 mod objects;
 mod reseal;
+mod signature;
