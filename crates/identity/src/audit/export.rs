@@ -121,3 +121,18 @@ pub(super) async fn atna(
         text,
     ))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workbook_holds_every_entry_as_text() {
+        let content = ::store::audit::Content { object_label: "=cmd()".into(), ..Default::default() };
+        let entry = Entry { id: 1, content };
+        assert_eq!(cells(&entry).len(), HEADS.len());
+        let bytes = workbook(&[entry.clone(), entry]).unwrap();
+        assert!(bytes.starts_with(b"PK") && bytes.len() > 1000);
+    }
+}
