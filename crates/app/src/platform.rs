@@ -365,6 +365,7 @@ impl Platform {
             }))
             .merge(self.exchange.routes())
             .merge(self.record.routes())
+            .around(|router| identity::audit::watched(&self.identity, router))
     }
 
     /// Closes connections and stops what was started.

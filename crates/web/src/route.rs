@@ -124,6 +124,12 @@ impl Routes<()> {
         self.list.extend(other.list);
         self
     }
+    /// Puts something around every route: it sees each request after the caller is known, and each answer.
+    #[must_use]
+    pub fn around(mut self, wrap: impl FnOnce(Router) -> Router) -> Self {
+        self.router = wrap(self.router);
+        self
+    }
     /// The routes and their needs, for the permission grid.
     pub fn list(&self) -> &[RouteInfo] {
         &self.list

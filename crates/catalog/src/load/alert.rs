@@ -22,7 +22,10 @@ pub(super) fn read(root: Table<'_>) -> Vec<AlertRule> {
         let severity = table.needed("severity");
         let grave = Severity::from_code(severity.value);
         if grave.is_none() && !severity.value.is_empty() {
-            table.report(severity.at, format!("不认识的 severity“{}”：应为 low medium high 之一", severity.value));
+            table.report(
+                severity.at,
+                format!("不认识的 severity“{}”：应为 low medium high 之一", severity.value),
+            );
         }
         let whole = |key: &'static str, default: f64, least: f64, most: f64| {
             let number = table.number(key).unwrap_or(default);
@@ -58,10 +61,12 @@ mod tests {
 
     #[test]
     fn a_rule_is_read_and_a_wrong_one_is_told() {
-        let good = "[[alert]]\ncode = \"a\"\nkind = \"night\"\ntitle = \"t\"\nseverity = \"low\"\nthreshold = 3";
+        let good =
+            "[[alert]]\ncode = \"a\"\nkind = \"night\"\ntitle = \"t\"\nseverity = \"low\"\nthreshold = 3";
         let catalog = load([("alerts.toml", good)]).unwrap();
         assert_eq!((catalog.alerts[0].threshold, catalog.alerts[0].from_hour), (3, 22));
-        let bad = "[[alert]]\ncode = \"a\"\nkind = \"day\"\ntitle = \"t\"\nseverity = \"grave\"\nthreshold = 0";
+        let bad =
+            "[[alert]]\ncode = \"a\"\nkind = \"day\"\ntitle = \"t\"\nseverity = \"grave\"\nthreshold = 0";
         let problems = load([("alerts.toml", bad)]).unwrap_err();
         assert_eq!(problems.len(), 3, "{problems:?}");
     }

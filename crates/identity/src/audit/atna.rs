@@ -219,9 +219,15 @@ mod tests {
     fn a_failed_sign_in_is_told_with_its_reason() {
         let content = Content { act: "sign_in".into(), outcome: "wrong_password".into(), ..content() };
         let xml = message(9, &content, "");
-        assert!(xml.contains("110114") && xml.contains("EventOutcomeIndicator=\"4\"") && xml.contains("密码错误"));
+        assert!(
+            xml.contains("110114") && xml.contains("EventOutcomeIndicator=\"4\"") && xml.contains("密码错误")
+        );
         let line = syslog(9, &content, "", "m1");
-        assert!(line.starts_with("<84>1 1970-01-01T00:00:00.000000Z m1 minkang - IHE+RFC-3881 - \u{feff}<AuditMessage>"));
-        assert!(syslog(9, &self::content(), "", "").starts_with("<85>1 1970-01-01T00:00:00.000000Z - minkang"));
+        assert!(line.starts_with(
+            "<84>1 1970-01-01T00:00:00.000000Z m1 minkang - IHE+RFC-3881 - \u{feff}<AuditMessage>"
+        ));
+        assert!(
+            syslog(9, &self::content(), "", "").starts_with("<85>1 1970-01-01T00:00:00.000000Z - minkang")
+        );
     }
 }

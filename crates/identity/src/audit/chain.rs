@@ -66,7 +66,8 @@ async fn run(identity: &Identity, job: &Job) -> Result<()> {
         }
     };
     let now = identity.clock.now();
-    let caller = Caller { name: wanted.by.clone(), address: wanted.address, ..Caller::system("审计校验") };
+    let caller =
+        Caller { name: wanted.by.clone(), address: wanted.address, ..Caller::system("审计校验") };
     let entry = AuditEntry {
         act: "audit.verify",
         object_kind: "audit",
@@ -92,11 +93,8 @@ pub(super) async fn verify(State(identity): State<Identity>, allowed: Allowed) -
         .db
         .transaction(async |tx| {
             jobs::enqueue(tx, JOB, JOB, &wanted, Some(JOB)).await?;
-            let entry = AuditEntry {
-                act: "audit.verify_start",
-                object_kind: "audit",
-                ..AuditEntry::default()
-            };
+            let entry =
+                AuditEntry { act: "audit.verify_start", object_kind: "audit", ..AuditEntry::default() };
             trail::record(tx, caller, &Purpose::of("audit"), now, &entry).await
         })
         .await?;
@@ -105,12 +103,13 @@ pub(super) async fn verify(State(identity): State<Identity>, allowed: Allowed) -
 
 /// The job that waits or runs.
 async fn under_way(identity: &Identity) -> Result<Option<Far>> {
-    let found: Option<Option<serde_json::Value>> =
-        sqlx::query_scalar("select progress from job where kind = $1 and state <> 'dead' order by id limit 1")
-            .bind(JOB)
-            .fetch_optional(identity.db.pool())
-            .await
-            .db("look for the verification")?;
+    let found: Option<Option<serde_json::Value>> = sqlx::query_scalar(
+        "select progress from job where kind = $1 and state <> 'dead' order by id limit 1",
+    )
+    .bind(JOB)
+    .fetch_optional(identity.db.pool())
+    .await
+    .db("look for the verification")?;
     Ok(found.map(|far| far.and_then(|f| serde_json::from_value(f).ok()).unwrap_or_default()))
 }
 
@@ -235,8 +234,8 @@ pub(super) async fn page(State(identity): State<Identity>, frame: Frame) -> Repl
 /// The stored word of a kind of fault, in Chinese.
 fn fault_name(kind: &str) -> &str {
     use trail::FaultKind::{
-        Altered, AnchorLost, AnchorMismatch, BadSignature, ChainBroken, Foreign, Inserted, Missing, Reordered,
-        SegmentAltered, SegmentMissing, Truncated,
+        Altered, AnchorLost, AnchorMismatch, BadSignature, ChainBroken, Foreign, Inserted, Missing,
+        Reordered, SegmentAltered, SegmentMissing, Truncated,
     };
     match kind {
         "altered" => Altered.name(),

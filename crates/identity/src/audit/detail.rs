@@ -13,7 +13,10 @@ use super::{pages, words};
 use crate::{Identity, page};
 
 fn nothing() -> Refusal {
-    Refusal::not_found("audit.no_entry", "没有找到这条审计记录。它可能已随所在月份归档，或不在您的权限范围内。")
+    Refusal::not_found(
+        "audit.no_entry",
+        "没有找到这条审计记录。它可能已随所在月份归档，或不在您的权限范围内。",
+    )
 }
 
 pub(super) async fn page(
@@ -147,10 +150,7 @@ fn compare(before: &serde_json::Value, after: &serde_json::Value) -> Vec<(String
             let mut names: Vec<&String> = b.keys().chain(a.keys()).collect();
             names.sort();
             names.dedup();
-            names
-                .into_iter()
-                .map(|n| (words::detail(n).to_owned(), word(b.get(n)), word(a.get(n))))
-                .collect()
+            names.into_iter().map(|n| (words::detail(n).to_owned(), word(b.get(n)), word(a.get(n)))).collect()
         }
         _ => vec![("值".to_owned(), word(Some(before)), word(Some(after)))],
     }
@@ -162,8 +162,9 @@ mod tests {
 
     #[test]
     fn a_change_shows_both_sides_field_by_field() {
-        let html = details(r#"{"before":{"role":"医生"},"after":{"role":"管理员","state":"open"},"reason":"调岗"}"#)
-            .into_string();
+        let html =
+            details(r#"{"before":{"role":"医生"},"after":{"role":"管理员","state":"open"},"reason":"调岗"}"#)
+                .into_string();
         assert!(html.contains("<strong>管理员</strong>") && html.contains("医生") && html.contains("（空）"));
         assert!(html.contains("调岗") && !html.contains("before"), "{html}");
         assert!(details("[1]").into_string().contains("<pre>[1]</pre>"));

@@ -64,7 +64,10 @@ pub(super) async fn search(
         }
         let link = next.map(|href| format!("<{href}>; rel=\"next\"")).unwrap_or_default();
         return Ok((
-            [(header::CONTENT_TYPE, "application/fhir+ndjson; charset=utf-8".to_owned()), (header::LINK, link)],
+            [
+                (header::CONTENT_TYPE, "application/fhir+ndjson; charset=utf-8".to_owned()),
+                (header::LINK, link),
+            ],
             text,
         )
             .into_response());
@@ -226,8 +229,7 @@ pub(super) fn resource(entry: &Entry) -> Value {
         resource["outcomeDesc"] = json!(words::outcome(&e.outcome));
     }
     if !e.purpose.is_empty() {
-        resource["purposeOfEvent"] =
-            json!([{ "coding": [{ "system": "urn:minkang:purpose", "code": e.purpose }], "text": words::purpose(&e.purpose) }]);
+        resource["purposeOfEvent"] = json!([{ "coding": [{ "system": "urn:minkang:purpose", "code": e.purpose }], "text": words::purpose(&e.purpose) }]);
     }
     if !e.institution_name.is_empty() {
         resource["source"]["site"] = json!(e.institution_name);

@@ -147,10 +147,8 @@ pub(super) async fn page(
 ) -> Reply<Markup> {
     let reach = allowed.reach(Purpose::of("audit"))?;
     let sight = Sight::of(&reach, &*identity.institutions);
-    let before = here
-        .get("after")
-        .and_then(|text| text.parse().ok())
-        .and_then(DateTime::from_timestamp_micros);
+    let before =
+        here.get("after").and_then(|text| text.parse().ok()).and_then(DateTime::from_timestamp_micros);
     let (mut looks, holds, name) = identity
         .db
         .personal(&reach, identity.clock.now(), async |tx, _| {

@@ -9,6 +9,7 @@ mod export;
 mod fhir;
 mod forward;
 mod looks;
+mod outgoing;
 mod pages;
 mod store;
 mod words;
@@ -26,6 +27,7 @@ use web::{Access, Routes};
 use crate::Identity;
 
 pub use looks::Looks;
+pub use outgoing::watched;
 
 /// Reading the audit trail.
 pub(crate) const READ: Need = Need::new(Line::Audit, Act::Read);

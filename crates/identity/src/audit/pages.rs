@@ -9,8 +9,8 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use web::route::Allowed;
 use web::ui::{
-    Column, Export, Filter, Here, List, Paging, Row, Tab, Tone, badge, chips, list as list_of, notice, page_head,
-    thousands,
+    Column, Export, Filter, Here, List, Paging, Row, Tab, Tone, badge, chips, list as list_of, notice,
+    page_head, thousands,
 };
 use web::{Frame, Reply};
 
@@ -95,9 +95,10 @@ fn day(text: &str) -> Result<Option<DateTime<Utc>>, Refusal> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    let day: NaiveDate = text.trim().parse().map_err(|_| {
-        Refusal::invalid("audit.day", format!("日期“{text}”无法识别，应形如 2025-03-04。"))
-    })?;
+    let day: NaiveDate = text
+        .trim()
+        .parse()
+        .map_err(|_| Refusal::invalid("audit.day", format!("日期“{text}”无法识别，应形如 2025-03-04。")))?;
     Ok(Some(start_of(day)))
 }
 

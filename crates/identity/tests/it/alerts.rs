@@ -125,7 +125,11 @@ async fn an_alert_is_raised_once_shown_on_the_desk_and_handled_with_a_note() {
     let doctor = watched.city.doctor().await;
     watched.looks(doctor, 1..20, false).await;
     assert!(watched.evaluate().await > 0);
-    assert_eq!(watched.rules().await, ["same_village"], "eight of one village; nobody is out of care 20 times");
+    assert_eq!(
+        watched.rules().await,
+        ["same_village"],
+        "eight of one village; nobody is out of care 20 times"
+    );
     watched.look(doctor, 20, "陈同事", false).await;
     watched.look(doctor, 21, "王丽华", false).await;
     watched.evaluate().await;
@@ -318,4 +322,28 @@ async fn entries_go_to_a_syslog_server_once_it_is_set() {
     let (length, rest) = text.split_once(' ').unwrap();
     assert!(rest.len() >= length.parse().unwrap() && rest.starts_with("<85>1 2025-05-15T"), "{text}");
     assert!(text.contains("IHE+RFC-3881") && text.contains("张三"), "{text}");
+}
+
+#[tokio::test]
+async fn what_leaves_as_a_file_and_what_is_refused_is_written_down_by_the_layer() {
+    let city = city().await;
+    city.doctor().await;
+    city.county_administrator().await;
+    let mut doctor = city.browser();
+    doctor.sign_in("wang.li", PASSWORD).await;
+    assert_eq!(doctor.get("/audit").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(city.outcomes("access.refused").await, ["refused"]);
+    assert_eq!(doctor.get("/nowhere").await.status, StatusCode::NOT_FOUND);
+    let mut county = city.browser();
+    county.sign_in("county", PASSWORD).await;
+    let list = county.get("/accounts.csv?state=open").await;
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text);
+    assert_eq!(county.get("/accounts").await.status, StatusCode::OK);
+    let told: Vec<(String, String)> =
+        sqlx::query_as("select object_label, detail->>'query' from audit_entry where act = 'page.export'")
+            .fetch_all(city.db.pool())
+            .await
+            .unwrap();
+    let told: Vec<(&str, &str)> = told.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    assert_eq!(told, [("/accounts.csv", "state=open")]);
 }

@@ -219,7 +219,10 @@ pub async fn city_with(set_up: impl FnOnce(Identity) -> Identity) -> City {
         .get("/api/v1/sensitive", Access::Fresh(identity_manage()), who)
         .with_state(());
     let site = Site { policy: identity.policy(), ..Site::new(identity.authenticator()) };
-    let app = web::serve::build_app(identity.routes().merge(others), site);
+    let app = web::serve::build_app(
+        identity.routes().merge(others).around(|router| identity::audit::watched(&identity, router)),
+        site,
+    );
     City { options, staff, db, clock, identity, app }
 }
 

@@ -103,8 +103,12 @@ pub(in crate::audit) async fn list(
     let rows = alerts
         .iter()
         .map(|a| {
-            let title =
-                identity.catalog.alerts.iter().find(|r| r.code == a.rule).map_or(a.rule.as_str(), |r| &r.title);
+            let title = identity
+                .catalog
+                .alerts
+                .iter()
+                .find(|r| r.code == a.rule)
+                .map_or(a.rule.as_str(), |r| &r.title);
             Row::to(
                 format!("/audit/alerts/{}", a.id),
                 vec![
@@ -258,7 +262,11 @@ pub(in crate::audit) async fn handle(
             let alert = store::alerts(tx, &sight, &wanted, 1).await?.pop().ok_or_else(nothing)?;
             // Nobody clears what is about themselves.
             if alert.account_id.is_some() && alert.account_id == reach.caller().account.map(kernel::Id::get) {
-                return Err(Refusal::forbidden("audit.own_alert", "这条告警与您本人有关，须由其他审计员处理。").into());
+                return Err(Refusal::forbidden(
+                    "audit.own_alert",
+                    "这条告警与您本人有关，须由其他审计员处理。",
+                )
+                .into());
             }
             store::step(tx, id, &form.state, note, reach.caller(), now).await?;
             let entry = AuditEntry {

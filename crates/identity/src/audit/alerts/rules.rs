@@ -218,9 +218,7 @@ fn of_window(rule: &AlertRule, happened: &Happened, last: &Look, window: &[&Look
                 format!("{name}当日调阅 {n} 位居民，同岗位平均 {mean:.1} 位（标准差 {deviation:.1}）")
             })
         }
-        AlertKind::NoCare => {
-            beyond(people(&stranger), &|n| format!("{name}调阅 {n} 位没有诊疗关系的居民"))
-        }
+        AlertKind::NoCare => beyond(people(&stranger), &|n| format!("{name}调阅 {n} 位没有诊疗关系的居民")),
         AlertKind::SameSurname => {
             let own = surname(name)?;
             beyond(people(&|l: &Look| stranger(l) && surname(&l.label) == Some(own)), &|n| {
@@ -244,11 +242,9 @@ fn of_window(rule: &AlertRule, happened: &Happened, last: &Look, window: &[&Look
             };
             beyond(people(&colleague), &|n| format!("{name}调阅 {n} 位与本单位在岗人员同名的居民"))
         }
-        AlertKind::OwnRecord => {
-            beyond(people(&|l: &Look| !l.name.is_empty() && l.name == l.label), &|_| {
-                format!("{name}调阅了与本人同名的档案")
-            })
-        }
+        AlertKind::OwnRecord => beyond(people(&|l: &Look| !l.name.is_empty() && l.name == l.label), &|_| {
+            format!("{name}调阅了与本人同名的档案")
+        }),
         AlertKind::Sequence => sequence(rule, happened, last, window),
         AlertKind::PersonByMany
         | AlertKind::LargeExport
@@ -293,9 +289,8 @@ fn trailing_number(text: &str) -> Option<i64> {
 
 /// A person's surname: compound ones first.
 fn surname(name: &str) -> Option<&str> {
-    const COMPOUND: [&str; 12] = [
-        "欧阳", "司马", "上官", "诸葛", "东方", "皇甫", "尉迟", "公孙", "令狐", "慕容", "司徒", "夏侯",
-    ];
+    const COMPOUND: [&str; 12] =
+        ["欧阳", "司马", "上官", "诸葛", "东方", "皇甫", "尉迟", "公孙", "令狐", "慕容", "司徒", "夏侯"];
     COMPOUND
         .into_iter()
         .find(|c| name.starts_with(c))

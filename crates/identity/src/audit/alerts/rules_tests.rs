@@ -107,7 +107,10 @@ fn one_person_by_many() {
             l.viewer = viewers[l.id as usize - 1].to_owned();
         })
     };
-    assert_eq!(figures(&rule, &by(["account:1", "account:2", "embedded:3:李"])), [("person:42".to_owned(), 3)]);
+    assert_eq!(
+        figures(&rule, &by(["account:1", "account:2", "embedded:3:李"])),
+        [("person:42".to_owned(), 3)]
+    );
     silent(&rule, &by(["account:1", "account:2", "account:1"]));
 }
 
@@ -130,7 +133,10 @@ fn the_same_surname() {
     raises(&rule, &named("王五"), 2);
     silent(&rule, &named("汪五"));
     silent(&rule, &looks((0..2).map(|n| at(9, n)), |l| l.label = "王五".into()));
-    assert_eq!((surname("欧阳修"), surname("欧洋"), surname("Li"), surname("")), (Some("欧阳"), Some("欧"), None, None));
+    assert_eq!(
+        (surname("欧阳修"), surname("欧洋"), surname("Li"), surname("")),
+        (Some("欧阳"), Some("欧"), None, None)
+    );
 }
 
 #[test]
@@ -188,10 +194,8 @@ fn numbers_in_sequence() {
 #[test]
 fn large_exports_are_told() {
     let rule = rule("large_export", 5000);
-    let export = |rows| Happened {
-        exports: vec![Export { look: look(1, at(9, 0), 0), rows }],
-        ..Happened::default()
-    };
+    let export =
+        |rows| Happened { exports: vec![Export { look: look(1, at(9, 0), 0), rows }], ..Happened::default() };
     raises(&rule, &export(5000), 5000);
     silent(&rule, &export(4999));
 }
@@ -227,7 +231,8 @@ fn failed_sign_ins_before_a_good_one() {
 #[test]
 fn an_address_never_seen() {
     let rule = rule("new_address", 2);
-    let tries = |last: &'static str| sign_ins(&[(0, "10.1.1.1", true), (1, "10.1.1.9", true), (2, last, true)]);
+    let tries =
+        |last: &'static str| sign_ins(&[(0, "10.1.1.1", true), (1, "10.1.1.9", true), (2, last, true)]);
     raises(&rule, &tries("172.16.0.1"), 2);
     silent(&rule, &tries("10.1.1.200"));
     silent(&rule, &sign_ins(&[(0, "10.1.1.1", true), (2, "172.16.0.1", true)]));

@@ -107,7 +107,10 @@ pub(super) async fn gather(identity: &Identity, read: &[Read]) -> Result<Happene
 
 /// Whether an act takes rows out of the platform.
 fn takes_out(act: &str) -> bool {
-    act.ends_with(".export") || act.ends_with(".repair") || act.ends_with(".original") || act == "fhir.everything"
+    act.ends_with(".export")
+        || act.ends_with(".repair")
+        || act.ends_with(".original")
+        || act == "fhir.everything"
 }
 
 async fn looks(
