@@ -313,8 +313,13 @@ impl Platform {
             start: Arc::new(start_options(settings)),
             caches: directory.caches(),
         };
-        let parts =
-            [store::reseal::fact_parts(&catalog), person::protected(), exchange::protected(), identity::factor::parts()].concat();
+        let parts = [
+            store::reseal::fact_parts(&catalog),
+            person::protected(),
+            exchange::protected(),
+            identity::factor::parts(),
+        ]
+        .concat();
         let resealer = Resealer {
             db: db.clone(),
             vault: vault.clone(),

@@ -268,6 +268,24 @@ fn roles(city: &City) -> Vec<Role> {
             "platform_operator",
             (None, whole, format!("{}：机构、账号、接入", city.name)),
         ),
+        role(
+            "anquan",
+            "安荃",
+            "security_administrator",
+            (None, whole, format!("{}：角色授权、页面策略", city.name)),
+        ),
+        role(
+            "weijian",
+            "卫健",
+            "city_administrator",
+            (None, whole, format!("{}：各单位账号与岗位", city.name)),
+        ),
+        role(
+            "zhuren",
+            "朱任",
+            "county_director",
+            (None, county.division.code, format!("{}：审批例外授权", county.division.name)),
+        ),
     ]
 }
 

@@ -172,3 +172,89 @@ async fn a_credential_that_is_wrong_is_refused_everywhere_but_where_nobody_is_ne
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{} {}", route.method, route.path);
     }
 }
+
+const ROLES: &str = "tests/it/roles.txt";
+
+/// Every role of the catalogue × every route, by what the route declares and the role holds: the grid that a city's
+/// security administrator signs. Blessed like the other file.
+#[tokio::test]
+async fn the_grid_of_all_roles_is_what_was_reviewed() {
+    let city = city().await;
+    let roles = &city.platform.catalog.roles;
+    let routes = city.platform.routes();
+    let mut routes: Vec<_> = routes.list().iter().collect();
+    routes.sort_by(|a, b| (&a.path, a.method.as_str()).cmp(&(&b.path, b.method.as_str())));
+    let mut text = String::from(
+        "Which role may call what. One column for each role; a dot: refused. See permissions.rs.\n\n",
+    );
+    for (n, role) in roles.iter().enumerate() {
+        writeln!(text, "{:>2} {}", n + 1, role.code).unwrap();
+    }
+    writeln!(text).unwrap();
+    for route in &routes {
+        let marks: String = roles
+            .iter()
+            .map(|role| match route.access {
+                Access::Needs(need) | Access::Fresh(need) => {
+                    if role.grants.iter().any(|g| g.line == need.line && g.act == need.act) {
+                        'x'
+                    } else {
+                        '.'
+                    }
+                }
+                Access::SignedIn(_) | Access::Open(_) => 'x',
+            })
+            .collect();
+        writeln!(text, "{marks}  {:<28} {} {}", words(route.access), route.method, route.path).unwrap();
+        if let Access::Needs(need) | Access::Fresh(need) = route.access {
+            for (role, mark) in roles.iter().zip(marks.chars()) {
+                let barred = need.line.clinical()
+                    && need.act.is_use()
+                    && (role.administrator || role.duty().is_some());
+                assert!(mark == '.' || !barred, "{}: {} administers", route.path, role.code);
+            }
+        }
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROLES);
+    if std::env::var_os("MINKANG_BLESS").is_some() {
+        std::fs::write(&file, &text).unwrap();
+    }
+    let reviewed = std::fs::read_to_string(&file).unwrap_or_default();
+    for (now, then) in text.lines().zip(reviewed.lines()) {
+        assert_eq!(now, then, "{ROLES} differs; rewrite it with MINKANG_BLESS=1 and review it");
+    }
+    assert_eq!(
+        text.lines().count(),
+        reviewed.lines().count(),
+        "{ROLES}: routes or roles were added or removed"
+    );
+}
+
+/// An exception that is over opens nothing: tried on every route that needs the line that it opened.
+#[tokio::test]
+async fn an_exception_that_is_over_opens_no_route() {
+    let city = city().await;
+    let mut engineer = city.staff("engineer").await;
+    let now = kernel::Clock::now(&*city.clock);
+    sqlx::query(
+        "insert into access_exception (account_id, asked_by, asked_by_name, asked_at, line, act, target, region,
+            target_label, reason, since, until, state, decided_by_name, decided_at)
+         select id, id, name, $1, 'medical', 'read', 'region', '411500000000', '全市', '会诊', $1,
+            $1 + interval '10 seconds', 'approved', '主任', $1 from account where login = 'engineer'",
+    )
+    .bind(now)
+    .execute(city.db.pool())
+    .await
+    .unwrap();
+    city.clock.advance(chrono::TimeDelta::seconds(6));
+    assert_eq!(engineer.get("/persons").await.status, StatusCode::OK, "while it holds");
+    city.clock.advance(chrono::TimeDelta::seconds(4));
+    let routes = city.platform.routes();
+    for route in routes.list() {
+        if matches!(route.access, Access::Needs(n) | Access::Fresh(n) if (n.line, n.act) == (Line::Medical, Act::Read))
+        {
+            let verdict = attempt(&engineer, false, &route.method, &route.path).await;
+            assert_eq!(verdict, Verdict::Refused, "{} {}", route.method, route.path);
+        }
+    }
+}
