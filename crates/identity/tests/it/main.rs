@@ -9,6 +9,7 @@ mod clients;
 mod divisions;
 mod embedded;
 mod lives;
+mod outside;
 mod passkeys;
 mod programs;
 mod residents;

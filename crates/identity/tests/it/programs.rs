@@ -9,7 +9,7 @@ use kernel::{Caller, Id};
 use serde_json::{Value, json};
 
 use crate::city::{City, PASSWORD, city};
-use crate::sso::{Outside, online};
+use crate::outside::{Outside, online};
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const TOKEN: &str = "/oauth/token";

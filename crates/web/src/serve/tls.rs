@@ -27,11 +27,17 @@ pub struct TlsFiles {
     pub client_authorities: Option<PathBuf>,
 }
 
+/// What new connections are greeted with, and how old the files were that it was read from.
+struct Greeting {
+    config: Arc<ServerConfig>,
+    seen: Vec<Option<SystemTime>>,
+}
+
 /// The TLS side of a listener. Cheap to clone; clones see what was read again.
 #[derive(Clone)]
 pub struct Tls {
     files: Arc<TlsFiles>,
-    now: Arc<RwLock<(Arc<ServerConfig>, Vec<Option<SystemTime>>)>>,
+    now: Arc<RwLock<Greeting>>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -100,7 +106,7 @@ impl Tls {
     pub fn open(files: TlsFiles) -> Result<Self> {
         let seen = times(&files);
         let config = Arc::new(read(&files)?);
-        Ok(Self { files: Arc::new(files), now: Arc::new(RwLock::new((config, seen))) })
+        Ok(Self { files: Arc::new(files), now: Arc::new(RwLock::new(Greeting { config, seen })) })
     }
 
     /// Reads the files again if they have changed, or in any case (`force`); whether it did. Connections that are open
@@ -112,17 +118,17 @@ impl Tls {
         let seen = times(&self.files);
         {
             let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
-            if !force && now.1 == seen {
+            if !force && now.seen == seen {
                 return Ok(false);
             }
         }
         let config = Arc::new(read(&self.files)?);
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = (config, seen);
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Greeting { config, seen };
         Ok(true)
     }
 
     /// What the next connection is to be greeted with.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).0)
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).config)
     }
 }
