@@ -12,6 +12,7 @@
 
 pub mod coverage;
 pub mod editions;
+pub mod fhir;
 pub mod index;
 pub mod maps;
 pub mod pages;

@@ -8,6 +8,7 @@ mod institutions;
 mod regions;
 mod settings;
 mod staff_register;
+mod terms;
 
 use std::sync::Arc;
 

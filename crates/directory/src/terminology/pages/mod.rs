@@ -64,7 +64,8 @@ pub fn routes(directory: Arc<Directory>) -> Routes<()> {
         .get("/code-coverage/codes", look, coverage::codes)
         .get("/code-coverage/codes.csv", look, coverage::codes_csv)
         .get("/code-coverage/code", look, coverage::code)
-        .with_state(directory)
+        .with_state(Arc::clone(&directory))
+        .merge(crate::terminology::fhir::routes(directory))
 }
 
 /// The page asked for, from 1, and the rows that it shows.
