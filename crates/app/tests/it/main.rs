@@ -13,4 +13,5 @@ mod foreign;
 mod outage;
 mod permissions;
 mod protect;
+mod terms;
 mod uploads;

@@ -8,7 +8,7 @@ use kernel::{Act, Caller, Line, Need, Purpose, Result};
 
 use super::coverage::{Asked, Counted};
 use super::maps::Filter;
-use super::pages::{APPROVE, LOOK, reached};
+use super::pages::{APPROVE, LOOK, governed, reached};
 use crate::Directory;
 
 /// The panel of terminology.
@@ -63,7 +63,9 @@ impl TermsPanel {
     async fn waiting(&self, caller: &Caller) -> Result<Vec<DeskLine>> {
         let approver = caller.may(APPROVE);
         let need = if approver { APPROVE } else { LOOK };
-        let institutions = reached(&self.directory, &caller.decide(need, Purpose::of("quality"))?);
+        let reach = caller.decide(need, Purpose::of("quality"))?;
+        let institutions =
+            if approver { governed(&self.directory, &reach) } else { reached(&self.directory, &reach) };
         let state = if approver { "proposed" } else { "rejected" };
         let filter = Filter { institutions: &institutions, state: Some(state), ..Filter::default() };
         let count = self.directory.maps_count(&filter).await?;

@@ -92,6 +92,11 @@ impl World {
             "county" => {
                 (None, county, &[(Line::Administration, Act::Read), (Line::Administration, Act::Approve)])
             }
+            "director" => (
+                Some(self.hospital),
+                Span::Institution(self.hospital),
+                &[(Line::Administration, Act::Read), (Line::Administration, Act::Approve)],
+            ),
             "loader" => (None, city, &[(Line::System, Act::Manage)]),
             "doctor" => (Some(self.hospital), city, &[(Line::Medical, Act::Read)]),
             other => panic!("nobody is called {other}"),
@@ -384,7 +389,9 @@ async fn a_map_is_proposed_decided_used_and_ended() {
     let list = w.page("officer", "/code-maps?state=proposed").await;
     assert!(list.contains("B001") && list.contains("B003") && list.contains("标准码较宽"));
     assert_eq!(w.post("engineer", "/code-maps/decide", "act=approve&id=1").await.0, StatusCode::FORBIDDEN);
-    w.post("county", "/code-maps/decide", "act=approve&id=1").await;
+    for who in ["county", "director"] {
+        w.post(who, "/code-maps/decide", "act=approve&id=1").await;
+    }
     assert_eq!(w.number("select count(*) from code_map where state <> 'proposed'").await, 0);
     let mut own = w.persona("officer");
     own.account = w.persona("engineer").account;

@@ -18,6 +18,42 @@ pub fn searchset(resources: &[Value], total: usize, here: &str, next: Option<Str
     json!({ "resourceType": "Bundle", "type": "searchset", "total": total, "link": links, "entry": entries })
 }
 
+/// A resource of the terminology with its operations, which `directory` answers.
+fn terms(kind: &str, operations: &[&str]) -> Value {
+    let operation = |name: &&str| json!({ "name": name, "definition": format!("http://hl7.org/fhir/OperationDefinition/{kind}-{name}") });
+    json!({
+        "type": kind,
+        "interaction": [{ "code": "read" }, { "code": "search-type" }],
+        "searchParam": [{ "name": "url", "type": "uri" }],
+        "operation": operations.iter().map(operation).collect::<Vec<_>>(),
+    })
+}
+
+/// The code systems of this server and what may be asked of them (`TerminologyCapabilities`).
+pub fn terminology(now: DateTime<Utc>, tables: &catalog::CodeTables) -> Value {
+    let mut systems: Vec<_> = tables.tables.values().collect();
+    systems.sort_by(|a, b| a.id.cmp(&b.id));
+    let system = |t: &&std::sync::Arc<catalog::CodeTable>| {
+        json!({ "uri": t.canonical(), "version": [{ "code": t.edition, "isDefault": true }],
+            "subsumption": t.hierarchy != catalog::Hierarchy::Flat || !t.parents.is_empty() })
+    };
+    json!({
+        "resourceType": "TerminologyCapabilities",
+        "status": "active",
+        "date": now.to_rfc3339(),
+        "kind": "instance",
+        "software": { "name": "Minkang", "version": env!("CARGO_PKG_VERSION") },
+        "implementation": { "description": "全民健康信息平台：术语服务" },
+        "codeSystem": systems.iter().map(system).collect::<Vec<_>>(),
+        "expansion": { "hierarchical": false, "paging": true, "incomplete": false,
+            "parameter": [{ "name": "filter" }, { "name": "offset" }, { "name": "count" }, { "name": "activeOnly" },
+                { "name": "includeDesignations" }, { "name": "date" }] },
+        "codeSearch": "all",
+        "validateCode": { "translations": false },
+        "translation": { "needsMap": false },
+    })
+}
+
 /// What this interface can do.
 pub fn capabilities(now: DateTime<Utc>) -> Value {
     let parameter =
@@ -55,7 +91,9 @@ pub fn capabilities(now: DateTime<Utc>) -> Value {
                     "name": "everything",
                     "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything",
                 }],
-            }],
+            }, terms("CodeSystem", &["lookup", "validate-code", "subsumes"]),
+               terms("ValueSet", &["expand", "validate-code"]),
+               terms("ConceptMap", &["translate"])],
         }],
     })
 }

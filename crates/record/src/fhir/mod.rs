@@ -82,8 +82,13 @@ fn number(id: &str) -> Result<i64, Refusal> {
     id.parse().ok().filter(|n| *n > 0).ok_or_else(nobody)
 }
 
-async fn metadata(State(ports): State<Ports>) -> Response {
-    answer(&bundle::capabilities(ports.clock.now()))
+/// `GET /fhir/metadata`; with `?mode=terminology`, what the terminology of this server can do.
+async fn metadata(State(ports): State<Ports>, here: Here) -> Response {
+    let now = ports.clock.now();
+    match here.get("mode") {
+        Some("terminology") => answer(&bundle::terminology(now, &ports.terminology.tables())),
+        _ => answer(&bundle::capabilities(now)),
+    }
 }
 
 async fn search(State(ports): State<Ports>, allowed: Allowed, here: Here) -> Reply<Response> {

@@ -15,8 +15,8 @@ use web::ui::{
 use web::{Allowed, Frame, Reply};
 
 use super::{
-    APPROVE, PAGE, PROPOSE, Sent, asked, cards, institution_options, may, one, page_number, reached,
-    table_options, time, told,
+    APPROVE, PAGE, PROPOSE, Sent, asked, cards, governed, institution_options, may, one, page_number,
+    reached, table_options, time, told,
 };
 use crate::Directory;
 use crate::sheet::{self, SheetDownload};
@@ -406,7 +406,7 @@ pub(super) async fn decide(
 ) -> Reply<Redirect> {
     let form = Here::new("", &body);
     let reach = allowed.reach(Purpose::of("administration"))?;
-    let mut institutions = reached(&directory, &reach);
+    let mut institutions = governed(&directory, &reach);
     let (approve, ids) = match form.get("act") {
         Some("approve_all") => {
             let least = form
@@ -414,7 +414,7 @@ pub(super) async fn decide(
                 .and_then(|l| l.parse::<f32>().ok())
                 .ok_or_else(|| Refusal::invalid("map.no_threshold", "成批批准前请先按相似度筛选。"))?;
             if let Some(card) = one_filter(&directory, &reach, &form)? {
-                institutions = vec![card.id.get() as i32];
+                institutions.retain(|id| i64::from(*id) == card.id.get());
             }
             let text = asked(&form);
             let filter = Lines {
@@ -448,7 +448,7 @@ pub(super) async fn undo(
     body: String,
 ) -> Reply<Redirect> {
     let form = Here::new("", &body);
-    let institutions = reached(&directory, &allowed.reach(Purpose::of("administration"))?);
+    let institutions = governed(&directory, &allowed.reach(Purpose::of("administration"))?);
     let n = directory
         .end_maps(&institutions, &ids(&form)?, Ending::Undo, allowed.caller(), directory.now())
         .await?;

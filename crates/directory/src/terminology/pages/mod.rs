@@ -92,6 +92,12 @@ pub(super) fn reached(directory: &Directory, reach: &Reach) -> Vec<i32> {
     cards(directory, reach).iter().map(|card| card.id.get() as i32).collect()
 }
 
+/// The institutions whose division is in reach: who approves maps does so for a region, never for the own institution.
+pub(super) fn governed(directory: &Directory, reach: &Reach) -> Vec<i32> {
+    let cards = cards(directory, reach);
+    cards.iter().filter(|card| reach.covers_region(&card.region)).map(|card| card.id.get() as i32).collect()
+}
+
 /// The institutions in reach, ordered by division then name.
 fn cards(directory: &Directory, reach: &Reach) -> Vec<Arc<InstitutionCard>> {
     let all = Arc::clone(&directory.institutions_now().all);
