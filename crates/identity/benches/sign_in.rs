@@ -37,12 +37,13 @@ impl Institutions for Nowhere {
 }
 
 /// How often `work` ends in a while, `at_once` of them at a time.
-async fn rate<F: Future<Output = ()>>(at_once: usize, work: impl Fn() -> F) -> f64 {
+async fn rate(at_once: usize, work: impl AsyncFn(usize)) -> f64 {
     let began = Instant::now();
-    let lanes = (0..at_once).map(|_| async {
+    let work = &work;
+    let lanes = (0..at_once).map(|lane| async move {
         let mut done = 0u32;
         while began.elapsed() < LONG {
-            work().await;
+            work(lane).await;
             done += 1;
         }
         done
@@ -60,22 +61,26 @@ async fn main() {
     let catalog = Arc::new(catalog::shipped().expect("the shipped definitions are good"));
     let identity =
         Identity::new(db.db().clone(), catalog, testkit::clock(), Arc::new(Nowhere)).expect("identity");
-    let account = NewAccount {
-        login: "bench".into(),
-        name: "张测速".into(),
-        staff_no: String::new(),
-        role: "county_administrator".into(),
-        institution: None,
-        region: RegionCode::parse("411503").unwrap(),
-    };
-    identity.ensure_persona(&Persona { account, password: PASSWORD.into() }).await.unwrap();
+    // Twice as many people as cores, each with their own account: nobody waits for a row of somebody else.
+    let people: Vec<String> = (0..cores * 2).map(|n| format!("bench{n}")).collect();
+    for login in &people {
+        let account = NewAccount {
+            login: login.clone(),
+            name: "张测速".into(),
+            staff_no: String::new(),
+            role: "county_administrator".into(),
+            institution: None,
+            region: RegionCode::parse("411503").unwrap(),
+        };
+        identity.ensure_persona(&Persona { account, password: PASSWORD.into() }).await.unwrap();
+    }
     let hasher = Hasher::new().unwrap();
     let hash = hasher.hash(PASSWORD).await.unwrap();
 
-    let raw = rate(cores, async || assert!(hasher.verify(PASSWORD, Some(&hash)).await.unwrap())).await;
-    let signed = rate(cores, async || {
+    let raw = rate(cores * 2, async |_| assert!(hasher.verify(PASSWORD, Some(&hash)).await.unwrap())).await;
+    let signed = rate(cores * 2, async |lane| {
         let attempt = Attempt {
-            login: "bench",
+            login: &people[lane],
             password: PASSWORD,
             address: "10.0.0.1",
             agent: "bench",

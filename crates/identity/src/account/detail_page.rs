@@ -72,6 +72,9 @@ pub(super) async fn show(
             fact("数字证书", &format!("{} 张", has.certificates)),
             fact("开通", &format!("{} {}", page::time(row.created_at), row.created_by)),
         ])))
+        @if !may {
+            (notice(Tone::Info, "您可以查看、不能管理这个账号", "它持有的角色不在您可授予的范围内，锁定、停用、重置密码请由能授予这些角色的管理员操作。"))
+        }
         @if may { (acts(&row, &base, guarded.is_some(), has.second(), &roles)) }
         (card_with("正在登录的设备", html! {}, html! {
             @if sessions.is_empty() { div.mk-card-body.mk-muted { "现在没有登录。" } } @else {
