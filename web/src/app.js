@@ -8,6 +8,7 @@ window.htmx = htmx;
 
 function enliven(root) {
   setUpForms(root);
+  setUpPicks(root);
   setUpPasskeys(root);
   if (root.querySelector("[data-chart]")) {
     import("./charts.js").then((charts) => charts.draw(root));

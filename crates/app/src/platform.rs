@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use catalog::Catalog;
 use directory::Directory;
 use directory::divisions::Divisions;
+use directory::registry::Registries;
 use directory::settings::{Configuration, StartOption};
 use exchange::Exchange;
 use exchange::intake::{Intake, Parts};
@@ -59,6 +60,8 @@ pub struct Platform {
     pub divisions: Divisions,
     /// The settings, how the program was started, the caches.
     pub configuration: Configuration,
+    /// Registers of institutions, staff and what belongs to them.
+    pub registries: Registries,
     /// Accounts.
     pub identity: Identity,
     /// Intake and quality.
@@ -252,6 +255,8 @@ impl Platform {
         let directory = Directory::open(db.clone(), catalog.tables.clone()).await?;
         let directory = Arc::new(directory.with_clock(clock.clone()).with_datasets(&catalog));
         let person = Arc::new(MasterIndex::new(db.clone()));
+        let registries = Registries::new(directory.clone(), catalog.clone(), clock.clone(), options.clone())
+            .with_people(person.clone());
         let record = Record::new(record::Ports {
             db: db.clone(),
             catalog: catalog.clone(),
@@ -292,6 +297,7 @@ impl Platform {
             exchange::quality::panel(&exchange),
             record.panel(),
             directory::terminology::panel(&directory),
+            directory::registry::panel::panel(&registries),
             identity::audit::alerts::panel(&identity),
         ];
         let identity = identity.with_panels(panels);
@@ -333,6 +339,7 @@ impl Platform {
             tracing::warn!("库中有明文或旧密钥加密的数据，后台正在逐步加密；进度见 minkang keys status");
         }
         identity::audit::register_jobs(&identity, &mut jobs);
+        registries.register_jobs(&mut jobs);
         Ok(Self {
             db,
             owner,
@@ -341,6 +348,7 @@ impl Platform {
             directory,
             divisions,
             configuration,
+            registries,
             identity,
             exchange,
             record,
@@ -362,6 +370,7 @@ impl Platform {
             .merge(directory::divisions::pages::routes(self.divisions.clone()))
             .merge(directory::fhir::location::routes(self.divisions.clone()))
             .merge(directory::settings::routes(self.configuration.clone()))
+            .merge(self.registries.routes())
             .merge(person::search::routes(person::search::SearchPages {
                 db: self.db.clone(),
                 clock: self.clock.clone(),

@@ -550,5 +550,8 @@ fn matches_pattern(pattern: Pattern, text: &str) -> bool {
         Pattern::Digits => identifiers::is_digits(text),
         Pattern::PersonName => identifiers::is_person_name(text),
         Pattern::Region => identifiers::is_region(text),
+        Pattern::InstitutionCode => {
+            identifiers::is_credit_code(text) || identifiers::is_health_institution_code(text)
+        }
     }
 }

@@ -18,6 +18,7 @@ pub mod probe;
 pub mod problem;
 pub mod protection;
 pub mod role;
+pub mod register;
 pub mod row;
 pub mod score;
 mod source;
@@ -37,5 +38,6 @@ pub use protection::{
 };
 pub use role::{Role, RoleGrant, RoleSpan};
 pub use row::{Checked, Issue, LocalValue, RawRow, RuleSet};
+pub use register::{Owner, Pick, Register};
 pub use score::{RuleCounts, Score, Weighed};
 pub use value::Value;

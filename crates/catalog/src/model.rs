@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::codes::CodeTables;
 use crate::protection::{Masks, Protection};
 use crate::role::Role;
+use crate::register::Register;
 
 /// Everything under `catalog/`, compiled and cross-checked.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Catalog {
     pub protection: Arc<Protection>,
     /// What is masked on screens, and for whom.
     pub masks: Arc<Masks>,
+    /// The registers of institutions, staff and what belongs to them.
+    pub registers: Vec<Arc<Register>>,
 }
 
 impl Catalog {
@@ -44,6 +47,10 @@ impl Catalog {
     /// The role with this code.
     pub fn role(&self, code: &str) -> Option<&Role> {
         self.roles.iter().find(|r| r.code == code)
+    }
+    /// The register with this code.
+    pub fn register(&self, code: &str) -> Option<&Arc<Register>> {
+        self.registers.iter().find(|r| r.code() == code)
     }
     /// The data set with this number.
     pub fn dataset_by_number(&self, number: i16) -> Option<&Arc<Dataset>> {
@@ -400,6 +407,9 @@ pub enum Pattern {
     PersonName,
     /// Division code of 6, 9 or 12 digits.
     Region,
+    /// What an institution registers under: a unified social credit code (GB 32100) or, where it has none, the 22
+    /// characters of WS 218.
+    InstitutionCode,
 }
 
 /// How a data set appears in the record browser.

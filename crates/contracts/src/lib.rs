@@ -833,3 +833,9 @@ pub trait RecordLooks: Send + Sync + 'static {
         limit: i64,
     ) -> BoxFuture<'a, Result<Vec<RecordLook>>>;
 }
+
+/// Port of `person`: how many people live where, for rates. Counted at the moment of asking: keep the answer.
+pub trait Population: Send + Sync + 'static {
+    /// People by county; those whose county is unknown are left out.
+    fn by_county<'a>(&'a self) -> BoxFuture<'a, Result<std::collections::HashMap<RegionCode, i64>>>;
+}

@@ -38,26 +38,35 @@ impl Directory {
             .into());
         }
         let short_name = self.short_name(&name, &new.region);
-        let row = sqlx::query(REGISTER)
-            .bind(&code)
-            .bind(&name)
-            .bind(&short_name)
-            .bind(&new.class)
-            .bind(&new.sender_class)
-            .bind(new.region.as_str())
-            .bind(initials(&name))
-            .bind(new.invented)
-            .fetch_optional(self.db.pool())
-            .await
-            .db("register an institution")?;
-        let id: i32 = match row {
-            Some(row) => row.try_get(0).db("register an institution")?,
-            None => sqlx::query_scalar("select id from institution where code = $1")
-                .bind(&code)
-                .fetch_one(self.db.pool())
-                .await
-                .db("find an institution")?,
-        };
+        let id: i32 = self
+            .db
+            .transaction(async |tx| {
+                let row = sqlx::query(REGISTER)
+                    .bind(&code)
+                    .bind(&name)
+                    .bind(&short_name)
+                    .bind(&new.class)
+                    .bind(&new.sender_class)
+                    .bind(new.region.as_str())
+                    .bind(initials(&name))
+                    .bind(new.invented)
+                    .fetch_optional(&mut **tx)
+                    .await
+                    .db("register an institution")?;
+                match row {
+                    Some(row) => {
+                        let id = row.try_get(0).db("register an institution")?;
+                        crate::registry::write::record_institution(tx, id).await?;
+                        Ok(id)
+                    }
+                    None => sqlx::query_scalar("select id from institution where code = $1")
+                        .bind(&code)
+                        .fetch_one(&mut **tx)
+                        .await
+                        .db("find an institution"),
+                }
+            })
+            .await?;
         let id = InstitutionId::new(id.into());
         let card = InstitutionCard {
             id,
@@ -77,7 +86,7 @@ impl Directory {
     }
 
     /// The name without the province, city and county that lists show beside it anyway.
-    fn short_name(&self, name: &str, region: &RegionCode) -> String {
+    pub(crate) fn short_name(&self, name: &str, region: &RegionCode) -> String {
         let regions = self.regions_now();
         let mut short = name;
         for tier in [Tier::Province, Tier::City, Tier::County] {

@@ -202,6 +202,18 @@ impl Directory {
         }
     }
 
+    /// Reads the institutions again after a register wrote them, and tells the other processes.
+    pub(crate) async fn institutions_changed(&self) -> Result<()> {
+        self.reload(Registry::Institutions).await?;
+        self.announce(Registry::Institutions).await
+    }
+
+    /// Whether a division is in the list that was loaded; everything is while none is.
+    pub(crate) fn knows_region(&self, code: &kernel::RegionCode) -> bool {
+        let regions = self.regions_now();
+        regions.newest().is_none() || regions.own_name(code).is_some()
+    }
+
     pub(crate) fn institutions_now(&self) -> Arc<Snapshot> {
         self.institutions.now()
     }

@@ -22,7 +22,13 @@ pub(crate) struct Snapshot {
     pub by_identifier: HashMap<String, InstitutionId>,
 }
 
-const SELECT: &str = "select id, code, name, short_name, sender_class, region, invented from institution";
+/// All but those whose registration was taken back.
+const SELECT: &str = "
+    select id, code, name, short_name, sender_class, region, invented from institution i
+    where not exists (select 1 from registry_entry e where e.institution_id = i.id and e.kind = 'institution'
+            and e.state = 'removed')
+        or exists (select 1 from registry_entry e where e.institution_id = i.id and e.kind = 'institution'
+            and e.state <> 'removed')";
 
 impl Snapshot {
     pub(crate) async fn read(db: &Db) -> Result<Self> {

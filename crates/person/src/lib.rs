@@ -12,6 +12,7 @@ pub mod known;
 pub mod linking;
 mod places;
 mod sealed;
+mod population;
 pub mod search;
 mod seen;
 mod traits;

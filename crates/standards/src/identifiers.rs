@@ -184,6 +184,18 @@ pub fn is_credit_code(text: &str) -> bool {
     text.len() == 18 && text.is_ascii() && text.chars().next_back() == credit_code_check(&text[..17])
 }
 
+/// Whether it has the form of a 22-character health institution code (WS 218-2002): organisation code, division, economic
+/// type, class, management class. Institutions without organisation code begin with `PDY`.
+#[must_use]
+pub fn is_health_institution_code(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 22
+        && bytes[..9].iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+        && bytes[9..17].iter().all(u8::is_ascii_digit)
+        && bytes[17].is_ascii_uppercase()
+        && bytes[18..].iter().all(u8::is_ascii_digit)
+}
+
 /// Whether it looks like a telephone in China: mobile, fixed with area code, local fixed, 400/800, with an
 /// optional +86, hyphens, spaces and extension.
 #[must_use]

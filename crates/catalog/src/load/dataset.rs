@@ -133,7 +133,7 @@ impl Fields<'_> {
 }
 
 /// Whether a text is a plain identifier of at most `most` characters.
-fn is_identifier(text: &str, most: usize) -> bool {
+pub(super) fn is_identifier(text: &str, most: usize) -> bool {
     text.len() <= most
         && text.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
@@ -303,7 +303,7 @@ fn protect(root: &Table<'_>, dataset: &Dataset, fields: &mut [Field], implied: &
     }
 }
 
-fn read_field(table: Table<'_>, tables: &CodeTables) -> (Field, Implied) {
+pub(super) fn read_field(table: Table<'_>, tables: &CodeTables) -> (Field, Implied) {
     let name = table.needed("name");
     if !name.value.is_empty() && !is_identifier(name.value, 50) {
         table.report(
@@ -428,7 +428,7 @@ fn read_field(table: Table<'_>, tables: &CodeTables) -> (Field, Implied) {
 }
 
 /// Names, titles and aliases must lead to one field each.
-fn check_headings(root: &Table<'_>, fields: &[Field], at: &[usize]) {
+pub(super) fn check_headings(root: &Table<'_>, fields: &[Field], at: &[usize]) {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (position, field) in fields.iter().enumerate() {
         let mut own: Vec<String> = vec![field.name.to_lowercase(), field.title.to_lowercase()];
@@ -533,7 +533,7 @@ fn read_record(table: Table<'_>, find: &Fields<'_>) -> RecordView {
     view
 }
 
-fn read_template(table: &Table<'_>, find: &Fields<'_>, key: &'static str) -> Vec<TitlePart> {
+pub(super) fn read_template(table: &Table<'_>, find: &Fields<'_>, key: &'static str) -> Vec<TitlePart> {
     let Some(text) = table.text(key) else { return Vec::new() };
     let (parts, unknown) = title::parse(text.value, |name| find.list.iter().position(|f| f.name == name));
     for name in unknown {

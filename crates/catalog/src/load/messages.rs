@@ -97,6 +97,10 @@ pub(super) fn of(
                 Pattern::Digits => ("数字串", "请只填 0～9 的数字"),
                 Pattern::PersonName => ("人员姓名", "请填真实姓名，不要填“不详”“测试”等占位文字或数字"),
                 Pattern::Region => ("行政区划代码", "应为 6、9 或 12 位数字的行政区划代码"),
+                Pattern::InstitutionCode => (
+                    "机构代码",
+                    "应为 18 位统一社会信用代码（末位为校验位），没有的填 22 位卫生机构代码（WS 218）",
+                ),
             };
             (format!("“{title}”不是有效的{what}"), hint.to_owned())
         }

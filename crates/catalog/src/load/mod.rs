@@ -6,6 +6,7 @@ mod dataset;
 mod messages;
 mod protection;
 mod role;
+mod register;
 mod rules;
 mod setting;
 mod settings;
@@ -56,6 +57,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     let mut menu = Vec::new();
     let mut alerts = Vec::new();
     let mut definitions = Vec::new();
+    let mut registers = Vec::new();
     let mut quality = QualityWeights { weights: [40.0, 20.0, 20.0, 20.0] };
     let mut sensitivity = None;
     let mut masks = None;
@@ -64,13 +66,13 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
         let folder = path.split_once('/').map_or("", |(folder, _)| folder);
         match (folder, *path) {
             ("codes", _) => continue,
-            ("datasets" | "roles" | "settings", _)
+            ("datasets" | "registry" | "roles" | "settings", _)
             | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml" | "alerts.toml")
                 if path.ends_with(".toml") => {}
             _ => {
                 source.report(
                     0,
-                    "不认识的文件：应为 datasets/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml、quality.toml、sensitivity.toml、masks.toml 或 alerts.toml",
+                    "不认识的文件：应为 datasets/*.toml、registry/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml、quality.toml、sensitivity.toml、masks.toml 或 alerts.toml",
                 );
                 problems.extend(source.into_problems());
                 continue;
@@ -91,6 +93,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
                 });
                 continue;
             }
+            ("registry", _) => registers.push(register::read(root, &tables)),
             // What they name in other files can be compared only when all have been read.
             ("roles", _) => {
                 roles.extend(role::read(root).map(|draft| (source, draft)));
@@ -135,6 +138,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
         })
         .collect();
     setting::check(&definitions, &mut problems);
+    register::check(&registers, &mut problems);
     let by_code = cross::check(&drafts);
     let protection = Arc::new(protection);
     let mut datasets = Vec::with_capacity(drafts.len());
@@ -145,6 +149,8 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     }
     if problems.is_empty() {
         let settings = definitions.into_iter().map(|(_, setting)| setting).collect();
+        registers.sort_by_key(|(_, register)| register.order);
+        let registers = registers.into_iter().map(|(_, register)| Arc::new(register)).collect();
         Ok(Catalog {
             alerts,
             datasets,
@@ -156,6 +162,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
             settings,
             protection,
             masks: Arc::new(screen),
+            registers,
         })
     } else {
         problems.sort();

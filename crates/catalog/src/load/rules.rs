@@ -293,12 +293,13 @@ fn read_check(
                 "digits" => Pattern::Digits,
                 "person_name" => Pattern::PersonName,
                 "region" => Pattern::Region,
+                "institution_code" => Pattern::InstitutionCode,
                 "" => return None,
                 other => {
                     table.report(
                         text.at,
                         format!(
-                            "不认识的格式“{other}”：应为 phone credit_code icd10 icd9_procedure digits person_name region 之一"
+                            "不认识的格式“{other}”：应为 phone credit_code icd10 icd9_procedure digits person_name region institution_code 之一"
                         ),
                     );
                     return None;

@@ -176,7 +176,7 @@ fn workbook(bytes: &[u8]) -> Result<Grid> {
     Ok(Grid { headings, rows: rows.filter(|row| row.iter().any(|cell| !cell.is_empty())).collect() })
 }
 
-fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.contains(&0) {
         return Err(Refusal::invalid(

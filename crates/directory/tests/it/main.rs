@@ -6,6 +6,7 @@ mod divisions;
 mod divisions_http;
 mod institutions;
 mod regions;
+mod registry;
 mod settings;
 mod staff_register;
 mod terms;

@@ -197,6 +197,7 @@ pub fn kind_of_rule(check: &Check) -> &'static str {
         Check::Format(Pattern::Digits) => "数字格式",
         Check::Format(Pattern::PersonName) => "姓名格式",
         Check::Format(Pattern::Region) => "区划代码格式",
+        Check::Format(Pattern::InstitutionCode) => "机构代码格式",
         Check::RequiredIf { .. } => "条件必填",
         Check::AnyOf(_) => "至少填一项",
         Check::DateOrder { .. } => "先后顺序",

@@ -45,6 +45,8 @@ pub struct Field<'a> {
     pub autocomplete: &'a str,
     /// Whether the page opens with the cursor in it.
     pub focus: bool,
+    /// Where codes are looked up as one types (answers `[{code, name}]` to `?q=`); empty for none.
+    pub pick: &'a str,
 }
 
 fn frame(field: &Field, control: Markup) -> Markup {
@@ -90,6 +92,7 @@ pub fn field(field: &Field) -> Markup {
         html! {
             input.form-control type=(kind) id=(field.name) name=(field.name) value=[shown.then_some(field.value)]
                 step=[(field.kind == Kind::Number).then_some("any")] required[field.required]
+                data-pick=[(!field.pick.is_empty()).then_some(field.pick)]
                 autocomplete=(autocomplete) autofocus[field.focus] aria-invalid=[invalid]
                 aria-describedby=[described(field)];
         }
