@@ -43,6 +43,7 @@ pub mod output;
 pub mod people;
 pub mod places;
 pub mod random;
+pub mod registers;
 pub mod sheet;
 mod vital;
 

@@ -176,6 +176,7 @@ async fn build(platform: &Platform, common: &Common, wanted: &Plan) -> Result<Ci
     let city = lay_out(&plan)?;
     let ids = register(platform, &city).await?;
     eprintln!("机构：{} 个（均为虚构，名称带“（演示）”）。", ids.len());
+    registers(platform, &plan, &city).await?;
     accounts(platform, &city, &ids).await?;
     client(platform, common, &city, &ids).await?;
 
@@ -289,12 +290,47 @@ fn roles(city: &City) -> Vec<Role> {
     ]
 }
 
+/// The number under which somebody with a demonstration account stands in the register of staff.
+fn staff_no(login: &str) -> String {
+    format!("YS-{login}")
+}
+
+/// Fills the registers: institutions in full, departments, beds, equipment, vehicles, licences, staff.
+async fn registers(platform: &Platform, plan: &Plan, city: &City) -> Result<()> {
+    let known: Vec<demo::registers::Known> = roles(city)
+        .into_iter()
+        .filter_map(|role| {
+            Some(demo::registers::Known {
+                institution: role.institution?,
+                staff_no: staff_no(role.login),
+                name: role.name.to_owned(),
+                doctor: role.role.ends_with("_doctor"),
+            })
+        })
+        .collect();
+    let mut by_register: Vec<(&str, Vec<Vec<(&'static str, String)>>)> = Vec::new();
+    for row in demo::registers::registers(plan, city, &known) {
+        match by_register.iter_mut().find(|(register, _)| *register == row.register) {
+            Some((_, rows)) => rows.push(row.fields),
+            None => by_register.push((row.register, vec![row.fields])),
+        }
+    }
+    let by = Caller::system("演示");
+    let mut entries = 0;
+    for (register, rows) in &by_register {
+        platform.registries.bring(&by, register, rows, "演示城市").await?;
+        entries += rows.len();
+    }
+    eprintln!("注册信息：{entries} 条（科室、床位、设备、人员等）。");
+    Ok(())
+}
+
 async fn accounts(platform: &Platform, city: &City, ids: &[InstitutionId]) -> Result<()> {
     for role in roles(city) {
         let account = NewAccount {
             login: role.login.to_owned(),
             name: role.name.to_owned(),
-            staff_no: String::new(),
+            staff_no: role.institution.map(|_| staff_no(role.login)).unwrap_or_default(),
             role: role.role.to_owned(),
             institution: role.institution.and_then(|i| ids.get(i).copied()),
             region: role.region,

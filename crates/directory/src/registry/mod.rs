@@ -5,6 +5,7 @@
 //! ([`write`]); every door (form, spreadsheet, request) comes through [`examine`].
 
 mod api;
+mod bring;
 pub mod examine;
 mod fhir;
 mod guard;

@@ -40,6 +40,9 @@ pub struct Filter {
     pub sort: String,
 }
 
+/// Entries by what texts say of them: institution, member of staff (0 for none), key.
+pub(crate) type Known = std::collections::HashMap<(i32, i64, String), Entry>;
+
 /// The mark in an address for "no value".
 pub const NONE: &str = "-";
 

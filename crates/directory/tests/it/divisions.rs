@@ -325,6 +325,11 @@ async fn a_county_splits_in_two_and_last_years_table_is_unchanged() {
     settle(&city.jobs).await;
     assert_eq!(city.state(id).await, "undone");
     assert_eq!(city.directory.by_id(newcomer).unwrap().region, code("411503101"));
+    for table in ["registry_version", "registry_entry"] {
+        let delete = format!("delete from {table} where institution_id = $1");
+        let delete = sqlx::AssertSqlSafe(delete);
+        sqlx::query(delete).bind(newcomer.get() as i32).execute(city.db.pool()).await.unwrap();
+    }
     sqlx::query("delete from institution where id = $1")
         .bind(newcomer.get() as i32)
         .execute(city.db.pool())

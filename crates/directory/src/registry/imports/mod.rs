@@ -20,6 +20,7 @@ use super::Registries;
 use super::examine::{Draft, Texts};
 use super::guard::Guard;
 use super::model::Entry;
+use super::read::Known;
 use super::requests::needs_commission;
 use super::sheet;
 use super::write::audit_act;
@@ -126,9 +127,6 @@ const SELECT: &str = "
     select id, kind, file_name, state, made_by, reason, made_at, applied_at, undone_at, added, changed, same, refused, done,
         note
     from registry_import where id = $1";
-
-/// Where entries are found by what a file says of them.
-type Known = HashMap<(i32, i64, String), Entry>;
 
 impl Registries {
     /// Checks a file row by row without writing any entry; the number of the import.
@@ -275,7 +273,7 @@ impl Registries {
         Ok(full)
     }
 
-    async fn known(
+    pub(super) async fn known(
         &self,
         register: &Register,
         places: impl Iterator<Item = &(i32, i64, String)>,
