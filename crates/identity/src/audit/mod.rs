@@ -11,7 +11,7 @@ mod forward;
 mod looks;
 mod outgoing;
 mod pages;
-mod store;
+pub mod store;
 mod words;
 
 use std::sync::Arc;

@@ -432,3 +432,21 @@ async fn a_trail_from_before_is_carried_over() {
         sqlx::query_scalar("select nextval('audit_entry_no')").fetch_one(db.pool()).await.unwrap();
     assert_eq!(next, 501);
 }
+
+#[tokio::test]
+async fn after_a_restore_into_another_server_sealing_goes_on_by_number() {
+    let trail = Trail::with(&[3]).await;
+    // The other server counts its transactions from the beginning: what was brought along is far ahead.
+    trail
+        .tamper(
+            "update audit_entry set xid = '900000000'; update audit_segment set snapshot = '900000001:900000001:'",
+        )
+        .await;
+    trail.write(4).await;
+    assert_eq!(trail.sealer.pass().await.unwrap().entries, 1, "only what is in no segment");
+    trail.write(5).await;
+    trail.write(6).await;
+    assert_eq!(trail.sealer.pass().await.unwrap().entries, 2, "and then as ever");
+    assert_eq!(trail.sealer.pass().await.unwrap().entries, 0);
+    assert_eq!(trail.number("select floor_id from audit_segment where number = 2").await, 4);
+}
