@@ -315,6 +315,16 @@ impl Keyring {
         self.snapshot().blinds.get(&domain).cloned().ok_or_else(|| locked().into())
     }
 
+    /// The key with which the data of one project is de-identified: the same whenever it is asked for, and of no use for
+    /// another project.
+    ///
+    /// # Errors
+    /// Refused while the keys are not open.
+    pub fn project_key(&self, project: &str) -> Result<Zeroizing<[u8; 32]>> {
+        let blinder = self.blinder(Domain::Facts)?;
+        Ok(Zeroizing::new(blinder.hash.digest(&[b"project", &[0], project.as_bytes()])))
+    }
+
     /// The number of the key that writes in a domain now.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! - [`deidentify`]: rules after GB/T 37964 and GB/T 39725, and the k-anonymity report.
 
 pub mod cipher;
+pub mod deidentify;
 pub mod hash;
 mod keyring;
 mod nonce;
