@@ -279,7 +279,8 @@ impl Platform {
             index: record.index(),
             clock: clock.clone(),
             options: options.clone(),
-        }));
+        }))
+        .with_people(person.clone());
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
             .with_options(options.clone())
             .with_people(person.clone())

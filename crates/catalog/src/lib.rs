@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod codes;
+pub mod deidentify;
 mod digest;
 pub mod files;
 pub mod headings;

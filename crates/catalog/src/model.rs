@@ -33,6 +33,8 @@ pub struct Catalog {
     pub masks: Arc<Masks>,
     /// The registers of institutions, staff and what belongs to them.
     pub registers: Vec<Arc<Register>>,
+    /// What becomes of the fields of an extract.
+    pub deidentify: crate::deidentify::Deidentify,
 }
 
 impl Catalog {
@@ -119,6 +121,14 @@ impl Dataset {
     /// Positions of the fields that are encrypted where they are stored.
     pub fn protected(&self) -> impl Iterator<Item = usize> {
         self.fields.iter().enumerate().filter(|(_, f)| f.protect).map(|(position, _)| position)
+    }
+    /// Positions of the fields that say whose row it is.
+    pub fn person_fields(&self) -> Vec<usize> {
+        let Some(p) = &self.person else { return Vec::new() };
+        let named = [
+            p.name, p.sex, p.birth_date, p.credential_kind, p.credential_no, p.card_no, p.phone, p.address, p.region,
+        ];
+        std::iter::once(p.local_no).chain(named.into_iter().flatten()).collect()
     }
     /// The place that a protected field's ciphertext is bound to.
     pub fn place(&self, position: usize) -> String {

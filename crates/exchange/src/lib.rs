@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use catalog::Catalog;
-use contracts::Institutions;
+use contracts::{Institutions, PersonCards};
+use kernel::{Error, Result};
 use protect::Domain;
 use store::reseal::{Part, PartColumn};
 use store::{Db, Migration};
@@ -15,6 +16,7 @@ use web::Routes;
 
 pub mod batch;
 pub mod bundle;
+pub mod extract;
 pub mod fhir;
 pub mod folder;
 pub mod intake;
@@ -56,22 +58,43 @@ pub const MIGRATIONS: &[Migration] = &[
     },
 ];
 
+#[derive(Clone)]
+struct People(Arc<dyn PersonCards>);
+
+impl std::fmt::Debug for People {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("People")
+    }
+}
+
 /// The context: state of its handlers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// The pipeline.
     pub intake: Intake,
+    people: Option<People>,
 }
 
 impl Exchange {
     /// The context over a pipeline.
     pub fn new(intake: Intake) -> Self {
-        Self { intake }
+        Self { intake, people: None }
+    }
+
+    /// With whoever knows the people, for extracts.
+    #[must_use]
+    pub fn with_people(self, people: Arc<dyn PersonCards>) -> Self {
+        Self { people: Some(People(people)), ..self }
+    }
+
+    fn people(&self) -> Result<Arc<dyn PersonCards>> {
+        let people = self.people.as_ref().map(|people| people.0.clone());
+        people.ok_or_else(|| Error::fault("make an extract", "nobody knows the people"))
     }
 
     /// All routes.
     pub fn routes(&self) -> Routes<()> {
-        quality::routes(bundle::routes(batch::routes(Routes::new()))).with_state(self.clone())
+        extract::routes(quality::routes(bundle::routes(batch::routes(Routes::new())))).with_state(self.clone())
     }
 
     /// Registers the jobs of this context.

@@ -7,6 +7,7 @@ pub mod client;
 pub mod codes;
 pub mod demo;
 pub mod divisions;
+pub mod extract;
 pub mod import;
 pub mod keys;
 pub mod registry;
@@ -61,6 +62,8 @@ enum Command {
     /// 监听地址的 TLS 证书
     #[command(subcommand)]
     Tls(tls::TlsCommand),
+    /// 去标识化提取
+    Extract(extract::ExtractArgs),
     /// 核对上传回执上的平台签名
     VerifyReceipt(verify_receipt::VerifyReceiptArgs),
     /// 机构与行政区划
@@ -115,6 +118,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Account(command) => account::run(&common, command).await,
         Command::Keys(command) => keys::run(&common, command).await,
         Command::Tls(command) => tls::run(command),
+        Command::Extract(args) => extract::run(&common, args).await,
         Command::VerifyReceipt(args) => verify_receipt::run(&common, args).await,
         Command::Registry(command) => registry::run(&common, command).await,
         Command::Divisions(command) => divisions::run(&common, command).await,

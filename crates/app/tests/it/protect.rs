@@ -251,3 +251,80 @@ async fn a_receipt_carries_a_signature_that_tells_whether_it_was_altered() {
     sqlx::query("update batch set rows_stored = 300").execute(city.db.pool()).await.unwrap();
     assert!(engineer.get(&page).await.text().contains("已被改动"));
 }
+
+#[tokio::test]
+async fn an_extract_tells_cases_and_nobody() {
+    let city = city().await;
+    let mut his = city.program(0).await;
+    let rows: Vec<String> = (0..40).map(|n| patient(n, &address(n))).collect();
+    his.upload("patient", "", format!("{HEADINGS}\n{}\n", rows.join("\n"))).await.good();
+    let visits: Vec<String> = (0..80)
+        .map(|n| {
+            crate::rows::visit(n, n % 40, 80)
+                .replace("头晕", &format!("{}来诉，电话{}，头晕", name(n % 40), phone(n)))
+        })
+        .collect();
+    his.upload("outpatient_visit", "", format!("{VISIT_HEADINGS}\n{}\n", visits.join("\n"))).await.good();
+
+    let platform = &city.platform;
+    let reach = kernel::Caller::system("命令行")
+        .decide(exchange::extract::NEED, kernel::Purpose::of("statistics"))
+        .unwrap();
+    let asked = |project: &str, reason: &str| exchange::extract::Asked {
+        dataset: platform.catalog.dataset("outpatient_visit").unwrap().clone(),
+        project: project.to_owned(),
+        reason: reason.to_owned(),
+        from: "2025-05-01".parse().unwrap(),
+        to: "2025-05-31".parse().unwrap(),
+    };
+    let make = async |project: &str| {
+        let asked = asked(project, "课题 2025-17 号批复");
+        exchange::extract::make(&platform.exchange, &reach, &asked, "extract.report").await.unwrap()
+    };
+    let first = make("高血压课题").await;
+    // All were born in 1960 in one county: 20 women and 20 men.
+    assert_eq!((first.report.rows, first.report.people, first.report.classes), (80, 40, 2));
+    assert_eq!((first.report.k, first.report.suppressed_rows, first.report.l), (20, 0, Some(1)));
+    assert_eq!(first.rows.len(), 80);
+    let whole = first.rows.iter().flatten().cloned().collect::<Vec<_>>().join("\n");
+    for n in 0..40 {
+        for secret in [phone(n), citizen_of(n), name(n), format!("P{n:05}"), format!("V{n:07}")] {
+            assert!(!whole.contains(&secret), "{secret}: {whole}");
+        }
+    }
+    let at = |title: &str| {
+        first.heads.iter().position(|h| h == title).unwrap_or_else(|| panic!("{:?}", first.heads))
+    };
+    let one = &first.rows[0];
+    assert!(one[at("主诉")].contains("头晕"), "{one:?}");
+    assert_eq!((one[at("出生年份")].as_str(), one[at("现住县（区）代码")].as_str()), ("1960", "411503"));
+    assert_eq!(one[at("主要诊断代码")], "I10.x00");
+    // Two visits of one person: the same pseudonym, dates as far apart as they were.
+    let days = |row: &[String]| -> chrono::NaiveDateTime {
+        chrono::NaiveDateTime::parse_from_str(&row[at("就诊日期时间")], "%Y-%m-%d %H:%M:%S").unwrap()
+    };
+    let own: Vec<&Vec<String>> = first.rows.iter().filter(|r| r[0] == one[0]).collect();
+    assert_eq!(own.len(), 2);
+    let day = |n: u32| i64::from(n % 13);
+    assert_eq!((days(own[1]) - days(own[0])).num_days().abs(), (day(40) - day(0)).abs());
+
+    // Another project cannot be joined with it; the same one can.
+    let (again, other) = (make("高血压课题").await, make("糖尿病课题").await);
+    let people = |e: &exchange::extract::Extract| -> std::collections::BTreeSet<String> {
+        e.rows.iter().map(|r| r[0].clone()).collect()
+    };
+    assert_eq!(people(&first), people(&again));
+    assert!(people(&first).is_disjoint(&people(&other)));
+    for wrong in [asked("x", "课题批复"), asked("高血压课题", " ")] {
+        assert!(exchange::extract::make(&platform.exchange, &reach, &wrong, "extract.report").await.is_err());
+    }
+    let told = "select count(*) from audit_entry where act = 'extract.report' and detail ->> 'project' = '高血压课题'
+         and detail ->> 'reason' = '课题 2025-17 号批复'";
+    assert_eq!(city.count(told).await, 2);
+
+    let query = "dataset=outpatient_visit&project=k1&reason=r-2025-17&from=2025-05-01&to=2025-05-31";
+    for (login, status) in [("doctor", 403), ("engineer", 403)] {
+        let answer = city.staff(login).await.get(&format!("/extracts?{query}")).await;
+        assert_eq!(answer.status.as_u16(), status, "{login}: {}", answer.text());
+    }
+}

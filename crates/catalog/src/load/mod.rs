@@ -61,18 +61,19 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
     let mut quality = QualityWeights { weights: [40.0, 20.0, 20.0, 20.0] };
     let mut sensitivity = None;
     let mut masks = None;
+    let mut deidentify = crate::deidentify::Deidentify::default();
     for (path, text) in &files {
         let source = Source::new(path, text);
         let folder = path.split_once('/').map_or("", |(folder, _)| folder);
         match (folder, *path) {
             ("codes", _) => continue,
             ("datasets" | "registry" | "roles" | "settings", _)
-            | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml" | "alerts.toml")
+            | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml" | "alerts.toml" | "deidentify.toml")
                 if path.ends_with(".toml") => {}
             _ => {
                 source.report(
                     0,
-                    "不认识的文件：应为 datasets/*.toml、registry/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml、quality.toml、sensitivity.toml、masks.toml 或 alerts.toml",
+                    "不认识的文件：应为 datasets/*.toml、registry/*.toml、codes/*.tsv、roles/*.toml、settings/*.toml、menu.toml、quality.toml、sensitivity.toml、masks.toml、alerts.toml 或 deidentify.toml",
                 );
                 problems.extend(source.into_problems());
                 continue;
@@ -109,6 +110,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
                 masks = Some((source, draft));
                 continue;
             }
+            (_, "deidentify.toml") => deidentify = crate::deidentify::read(root),
             ("settings", _) => definitions.extend(setting::read(root)),
             (_, "menu.toml") => menu = settings::menu(root),
             (_, "alerts.toml") => alerts = alert::read(root),
@@ -163,6 +165,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
             protection,
             masks: Arc::new(screen),
             registers,
+            deidentify,
         })
     } else {
         problems.sort();
