@@ -230,7 +230,7 @@ impl SearchIndex {
             keyed.select_nth_unstable_by(query.limit - 1, |a, b| a.0.cmp(&b.0));
             keyed.truncate(query.limit);
         }
-        keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        keyed.sort_unstable_by_key(|(key, _)| *key);
         keyed.into_iter().take(query.limit).map(|(_, hit)| hit).collect()
     }
 

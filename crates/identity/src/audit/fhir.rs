@@ -196,9 +196,9 @@ pub(super) fn resource(entry: &Entry) -> Value {
             "system": format!("urn:minkang:{}", e.object_kind),
             "value": e.object_id.map(|id| id.to_string()).unwrap_or_default(),
         } });
-        object["what"]["identifier"]
-            .as_object_mut()
-            .map(|identifier| identifier.retain(|_, v| v.as_str().is_some_and(|v| !v.is_empty())));
+        if let Some(identifier) = object["what"]["identifier"].as_object_mut() {
+            identifier.retain(|_, v| v.as_str().is_some_and(|v| !v.is_empty()));
+        }
     }
     if !e.object_label.is_empty() {
         object["name"] = json!(e.object_label);

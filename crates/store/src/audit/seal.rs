@@ -225,7 +225,7 @@ impl Sealer {
                     .as_deref()
                     .is_some_and(|mac| self.keys.mac().accepts(&row.content.canonical(), mac));
                 // What the first pass finds was written before there were keys.
-                done.foreign += u64::from(!ours && !(first_pass && row.mac.is_none()));
+                done.foreign += u64::from(!(ours || first_pass && row.mac.is_none()));
                 lines.push(Line {
                     id: row.id,
                     at: row.content.at.timestamp_micros(),

@@ -337,8 +337,8 @@ impl Check<'_> {
                     None => (FaultKind::Altered, format!("记录 {} 的内容与封存时不同", line.id)),
                 };
                 self.report.add(kind, Some(segment.number), place, text);
-            } else if !row.mac.as_deref().is_some_and(|mac| self.keys.mac().accepts(&form, mac))
-                && !(first_pass && row.mac.is_none())
+            } else if !(first_pass && row.mac.is_none()
+                || row.mac.as_deref().is_some_and(|mac| self.keys.mac().accepts(&form, mac)))
             {
                 let text = format!("记录 {} 没有本程序的校验码：不是经本程序写入的", line.id);
                 self.report.add(FaultKind::Foreign, Some(segment.number), place, text);

@@ -266,7 +266,8 @@ impl Registries {
         let mut full = self.texts_of(register, entry, true)?;
         let masked = self.texts_of(register, entry, false)?;
         for (at, text) in texts.iter().enumerate() {
-            if !text.is_empty() && !(register.is_guarded(at) && *text == masked[at]) {
+            let untouched = register.is_guarded(at) && *text == masked[at];
+            if !text.is_empty() && !untouched {
                 full[at].clone_from(text);
             }
         }

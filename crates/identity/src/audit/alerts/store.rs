@@ -504,6 +504,6 @@ pub(super) async fn open_counts(identity: &Identity, caller: &Caller) -> Result<
     .db("count alerts")?;
     let mut counts: Vec<(Severity, i64)> =
         rows.into_iter().filter_map(|(word, n)| Some((Severity::from_code(&word)?, n))).collect();
-    counts.sort_by(|a, b| b.0.cmp(&a.0));
+    counts.sort_by_key(|count| std::cmp::Reverse(count.0));
     Ok(counts)
 }
