@@ -18,8 +18,8 @@ pub mod parse;
 pub mod probe;
 pub mod problem;
 pub mod protection;
-pub mod role;
 pub mod register;
+pub mod role;
 pub mod row;
 pub mod score;
 mod source;
@@ -37,8 +37,8 @@ pub use protection::{
     CodeSpan, FieldMask, FileClass, MaskLevel, MaskSight, Masks, Protection, ProtectionLevel, Recognise,
     SensitiveCategory,
 };
+pub use register::{Owner, Pick, Register};
 pub use role::{Role, RoleGrant, RoleSpan};
 pub use row::{Checked, Issue, LocalValue, RawRow, RuleSet};
-pub use register::{Owner, Pick, Register};
 pub use score::{RuleCounts, Score, Weighed};
 pub use value::Value;

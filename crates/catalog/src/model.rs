@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::codes::CodeTables;
 use crate::protection::{Masks, Protection};
-use crate::role::Role;
 use crate::register::Register;
+use crate::role::Role;
 
 /// Everything under `catalog/`, compiled and cross-checked.
 #[derive(Debug)]
@@ -126,7 +126,15 @@ impl Dataset {
     pub fn person_fields(&self) -> Vec<usize> {
         let Some(p) = &self.person else { return Vec::new() };
         let named = [
-            p.name, p.sex, p.birth_date, p.credential_kind, p.credential_no, p.card_no, p.phone, p.address, p.region,
+            p.name,
+            p.sex,
+            p.birth_date,
+            p.credential_kind,
+            p.credential_no,
+            p.card_no,
+            p.phone,
+            p.address,
+            p.region,
         ];
         std::iter::once(p.local_no).chain(named.into_iter().flatten()).collect()
     }

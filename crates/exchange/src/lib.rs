@@ -94,7 +94,8 @@ impl Exchange {
 
     /// All routes.
     pub fn routes(&self) -> Routes<()> {
-        extract::routes(quality::routes(bundle::routes(batch::routes(Routes::new())))).with_state(self.clone())
+        extract::routes(quality::routes(bundle::routes(batch::routes(Routes::new()))))
+            .with_state(self.clone())
     }
 
     /// Registers the jobs of this context.

@@ -5,8 +5,8 @@ mod cross;
 mod dataset;
 mod messages;
 mod protection;
-mod role;
 mod register;
+mod role;
 mod rules;
 mod setting;
 mod settings;
@@ -68,8 +68,11 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<C
         match (folder, *path) {
             ("codes", _) => continue,
             ("datasets" | "registry" | "roles" | "settings", _)
-            | (_, "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml" | "alerts.toml" | "deidentify.toml")
-                if path.ends_with(".toml") => {}
+            | (
+                _,
+                "menu.toml" | "quality.toml" | "sensitivity.toml" | "masks.toml" | "alerts.toml"
+                | "deidentify.toml",
+            ) if path.ends_with(".toml") => {}
             _ => {
                 source.report(
                     0,

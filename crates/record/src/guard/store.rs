@@ -71,7 +71,11 @@ pub struct Glass {
 }
 
 /// What holds against viewers of these identity records now: whether against others, whether against all.
-pub async fn restrictions(tx: &mut Gated<'_>, identities: &[i64], now: DateTime<Utc>) -> Result<(bool, bool)> {
+pub async fn restrictions(
+    tx: &mut Gated<'_>,
+    identities: &[i64],
+    now: DateTime<Utc>,
+) -> Result<(bool, bool)> {
     let (others, all): (Option<bool>, Option<bool>) = sqlx::query_as(
         "select bool_or(scope = 'others'), bool_or(scope = 'all') from record_restriction
          where identity_id = any($1) and lifted_at is null and (until is null or until > $2)",
@@ -263,7 +267,11 @@ pub async fn list_restrictions(
 /// One restriction.
 pub async fn restriction(tx: &mut Gated<'_>, id: i64) -> Result<Option<Restriction>> {
     let sql = format!("select {RESTRICTION} from record_restriction where id = $1");
-    sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&mut ***tx).await.db("read a restriction")
+    sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(id)
+        .fetch_optional(&mut ***tx)
+        .await
+        .db("read a restriction")
 }
 
 /// What is needed to record a restriction.
