@@ -1,6 +1,7 @@
 // The script of every page: htmx, the rail, the phone drawer, forms and lists. Charts are fetched when a page has one.
 import htmx from "htmx.org";
 import { setUpFrame } from "./frame.js";
+import { setUpCodes } from "./codes.js";
 import { carryOn, setUpForms } from "./forms.js";
 import { setUpPasskeys } from "./passkeys.js";
 
@@ -9,6 +10,7 @@ window.htmx = htmx;
 function enliven(root) {
   setUpForms(root);
   setUpPicks(root);
+  setUpCodes(root);
   setUpPasskeys(root);
   if (root.querySelector("[data-chart]")) {
     import("./charts.js").then((charts) => charts.draw(root));
