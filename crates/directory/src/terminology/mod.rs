@@ -48,6 +48,9 @@ const GATHER: TimeDelta = TimeDelta::seconds(60);
 /// How often each code of a table is used at an institution, by position.
 pub type Uses = Arc<HashMap<u32, u32>>;
 
+/// Counts of use and when they were read.
+type Taken = (DateTime<Utc>, Uses);
+
 /// What terminology keeps in memory beside the tables.
 pub(crate) struct Terms {
     clock: RwLock<Arc<dyn Clock>>,
@@ -57,7 +60,7 @@ pub(crate) struct Terms {
     maps: RwLock<Arc<HashMap<i64, Arc<LocalMaps>>>>,
     /// The next day on which other editions hold.
     next: Mutex<Option<NaiveDate>>,
-    uses: Mutex<HashMap<(i64, String), (DateTime<Utc>, Uses)>>,
+    uses: Mutex<HashMap<(i64, String), Taken>>,
     gathered: Mutex<Gathered>,
     /// Code and name of each data set by its number, for links.
     datasets: RwLock<Arc<DatasetNames>>,

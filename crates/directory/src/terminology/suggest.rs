@@ -42,7 +42,7 @@ pub fn suggest(
 ) -> Vec<Suggestion> {
     let table = index.table();
     // For each code the best evidence of each kind: others' choice, the code itself, the name.
-    let mut evidence: Vec<(u32, [Option<(f32, String)>; 3])> = Vec::new();
+    let mut evidence: Vec<(u32, Kinds)> = Vec::new();
     let mut add = |at: u32, kind: usize, score: f32, basis: String| {
         let place = match evidence.iter().position(|(own, _)| *own == at) {
             Some(place) => place,
@@ -105,12 +105,15 @@ pub fn suggest(
         .collect()
 }
 
+/// Score and reason for each kind of evidence.
+type Kinds = [Option<(f32, String)>; 3];
+
 const OTHERS: usize = 0;
 const CODE: usize = 1;
 const NAME: usize = 2;
 
 /// Evidence of several kinds makes surer than each of them.
-fn joined(at: u32, kinds: [Option<(f32, String)>; 3]) -> (u32, f32, String) {
+fn joined(at: u32, kinds: Kinds) -> (u32, f32, String) {
     let (mut doubt, mut words) = (1.0f32, Vec::new());
     for (score, basis) in kinds.into_iter().flatten() {
         doubt *= 1.0 - score;

@@ -10,6 +10,7 @@ mod registry;
 mod settings;
 mod staff_register;
 mod terms;
+mod terms_fhir;
 
 use std::sync::Arc;
 

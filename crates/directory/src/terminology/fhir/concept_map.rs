@@ -205,8 +205,8 @@ async fn translate(directory: &Directory, caller: &Caller, id: Option<&str>, par
     let fits = |map: &Map, system: &str| {
         let standard = |s: &str| now.get(&map.table).is_some_and(|t| t.is_called(s));
         let own = |s: &str| map.source() == s;
-        let (from, to): (&dyn Fn(&str) -> bool, &dyn Fn(&str) -> bool) =
-            if reverse { (&standard, &own) } else { (&own, &standard) };
+        let from = |s: &str| if reverse { standard(s) } else { own(s) };
+        let to = |s: &str| if reverse { own(s) } else { standard(s) };
         (system.is_empty() || from(system)) && target.is_none_or(to)
     };
     let candidates = match (id, params.get("url")) {
