@@ -1,9 +1,10 @@
 // The script of every page: htmx, the rail, the phone drawer, forms and lists. Charts are fetched when a page has one.
 import htmx from "htmx.org";
-import { setUpFrame } from "./frame.js";
 import { setUpCodes } from "./codes.js";
+import { setUpFrame } from "./frame.js";
 import { carryOn, setUpForms } from "./forms.js";
 import { setUpPasskeys } from "./passkeys.js";
+import { setUpPicks } from "./pick.js";
 
 window.htmx = htmx;
 
