@@ -52,37 +52,44 @@ fn band(people: usize) -> &'static str {
     }
 }
 
+/// Those who are equal in all quasi-identifiers.
+#[derive(Debug, Default)]
+struct Class<'a> {
+    people: HashSet<&'a str>,
+    /// Their sensitive values.
+    values: HashSet<&'a str>,
+}
+
 /// Counts people, not rows: ten visits of one person hide nobody. A person whose rows fall into several classes counts
 /// in each. `rows` holds for each row the person, the quasi-identifiers and the sensitive value.
 pub fn measure(rows: &[(&str, Vec<&str>, Option<&str>)], threshold: usize) -> Kept {
-    let mut classes: HashMap<&[&str], (HashSet<&str>, HashSet<&str>, usize)> = HashMap::new();
+    let mut classes: HashMap<&[&str], Class<'_>> = HashMap::new();
     for (person, quasi, sensitive) in rows {
         let class = classes.entry(quasi.as_slice()).or_default();
-        class.0.insert(person);
-        class.1.extend(sensitive);
-        class.2 += 1;
+        class.people.insert(person);
+        class.values.extend(sensitive);
     }
     let mut report = Anonymity {
         threshold,
         rows: rows.len(),
         people: rows.iter().map(|r| r.0).collect::<HashSet<_>>().len(),
         classes: classes.len(),
-        smallest_before: classes.values().map(|c| c.0.len()).min().unwrap_or(0),
+        smallest_before: classes.values().map(|c| c.people.len()).min().unwrap_or(0),
         ..Anonymity::default()
     };
-    for (people, _, _) in classes.values() {
-        *report.distribution.entry(band(people.len())).or_default() += 1;
+    for class in classes.values() {
+        *report.distribution.entry(band(class.people.len())).or_default() += 1;
     }
-    let large = |quasi: &[&str]| classes.get(quasi).is_some_and(|c| c.0.len() >= threshold);
+    let large = |quasi: &[&str]| classes.get(quasi).is_some_and(|c| c.people.len() >= threshold);
     let kept: Vec<bool> = rows.iter().map(|(_, quasi, _)| large(quasi)).collect();
     report.suppressed_rows = kept.iter().filter(|k| !**k).count();
     let out: HashSet<&str> = rows.iter().zip(&kept).filter(|(_, k)| **k).map(|(r, _)| r.0).collect();
     report.suppressed_people = report.people - out.len();
-    let handed: Vec<_> = classes.values().filter(|c| c.0.len() >= threshold).collect();
-    report.k = handed.iter().map(|c| c.0.len()).min().unwrap_or(0);
+    let handed: Vec<_> = classes.values().filter(|c| c.people.len() >= threshold).collect();
+    report.k = handed.iter().map(|c| c.people.len()).min().unwrap_or(0);
     if rows.iter().any(|r| r.2.is_some()) {
-        report.l = handed.iter().map(|c| c.1.len()).min();
-        report.uniform_classes = handed.iter().filter(|c| c.1.len() <= 1).count();
+        report.l = handed.iter().map(|c| c.values.len()).min();
+        report.uniform_classes = handed.iter().filter(|c| c.values.len() <= 1).count();
     }
     report.greatest_risk = if report.k == 0 { 0.0 } else { 1.0 / report.k as f64 };
     Kept { rows: kept, report }
