@@ -1,8 +1,8 @@
 //! Searches the table `audit_entry`, which belongs to the store: by anything, newest first, a page at a time.
 //!
 //! Every list is ordered by time and then number, and every index ends in the time, so that a page costs the same at any
-//! depth. A search without anything selective in it (only a purpose, say) looks at ever longer spans and gives
-//! up after half a second: it then says how far it has come.
+//! depth. A search without anything selective in it (only a purpose, say) looks at ever longer spans, one after the
+//! other, and stops when the next one would take too long: it then says how far it has come.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use crate::account::store::spans;
 
 /// Rows on one page.
 pub const PAGE: i64 = 50;
-/// Spans that a search without a selective condition looks at in turn, in days.
-const SPANS: [i64; 5] = [2, 14, 60, 240, 36_500];
-/// How long it goes on to the next span.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// How far back a search without a selective condition looks in turn, in days; the last one is everything.
+const SPANS: [i64; 7] = [1, 3, 9, 27, 81, 243, 36_500];
+/// How long it goes on to the next span, which may take three times as long as all before it.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// An entry.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -88,7 +88,6 @@ impl Search {
             || !self.actor.is_empty()
             || !self.object.is_empty()
             || !self.address.is_empty()
-            || self.outcome == "failed"
     }
 }
 
@@ -167,14 +166,14 @@ macro_rules! matching {
 }
 
 macro_rules! bound {
-    ($query:expr, $search:expr, $sight:expr, $from:expr) => {{
+    ($query:expr, $search:expr, $sight:expr, $from:expr, $until:expr) => {{
         let (kind, object) = match &$search.object_id {
             Some((kind, id)) => (kind.clone(), *id),
             None => (String::new(), 0),
         };
         $query
             .bind($from)
-            .bind($search.until)
+            .bind($until)
             .bind($sight.all)
             .bind(&$sight.institutions)
             .bind(&$sight.regions)
@@ -199,46 +198,59 @@ macro_rules! bound {
 
 /// Entries in sight, newest first.
 pub async fn search(tx: &mut Gated<'_>, sight: &Sight, search: &Search, limit: i64) -> Result<Found> {
-    let began = Instant::now();
-    let upper = match (search.after, search.until) {
-        (Some((at, _)), _) => Some(at),
+    let newest = match (search.after, search.until) {
+        (Some((at, _)), _) => Some(at + TimeDelta::microseconds(1)),
         (None, until) => until,
     };
-    let mut from = search.from;
-    let mut spans = SPANS.iter();
-    loop {
-        // A selective search looks at everything at once; another one at a growing piece.
-        let piece = match (search.selective(), upper, spans.next()) {
-            (false, Some(upper), Some(days)) => {
-                let begin = upper - TimeDelta::days(*days);
-                search.from.is_none_or(|f| f < begin).then_some(begin)
-            }
-            _ => None,
-        };
-        from = piece.or(search.from).or(from.filter(|_| piece.is_some()));
-        let entries: Vec<Entry> = bound!(
-            sqlx::query_as(matching!(
-                "select e.id, e.at, e.account_id, e.staff_id, e.session_id, e.kind, e.assurance, e.actor, e.role,
-                    e.institution_id, e.institution_name, e.region, e.address, e.agent, e.act, e.object_kind,
-                    e.object_id, e.object_label, e.person_id, e.row_count, e.purpose, e.note, e.outcome,
-                    e.before_digest, e.after_digest, e.duration_ms, e.detail::text as detail",
-                " order by e.at desc, e.id desc limit $20"
-            )),
-            search,
-            sight,
-            from
-        )
-        .bind(limit)
-        .fetch_all(&mut ***tx)
-        .await
-        .db("search the audit trail")?;
-        if piece.is_none() || entries.len() as i64 >= limit {
-            return Ok(Found { entries, reached: None });
+    let Some(newest) = newest.filter(|_| !search.selective()) else {
+        let entries = piece(tx, sight, search, search.from, search.until, limit).await?;
+        return Ok(Found { entries, reached: None });
+    };
+    let began = Instant::now();
+    let mut found = Found::default();
+    let mut until = newest;
+    for days in SPANS {
+        let from = Some(newest - TimeDelta::days(days)).filter(|from| search.from.is_none_or(|f| f < *from));
+        let from = if days == SPANS[SPANS.len() - 1] { search.from } else { from.or(search.from) };
+        let left = limit - found.entries.len() as i64;
+        found.entries.extend(piece(tx, sight, search, from, Some(until), left).await?);
+        if found.entries.len() as i64 >= limit || from == search.from {
+            return Ok(found);
         }
+        until = from.unwrap_or(until);
         if began.elapsed() > PATIENCE {
-            return Ok(Found { entries, reached: piece });
+            found.reached = Some(until);
+            return Ok(found);
         }
     }
+    Ok(found)
+}
+
+async fn piece(
+    tx: &mut Gated<'_>,
+    sight: &Sight,
+    search: &Search,
+    from: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    limit: i64,
+) -> Result<Vec<Entry>> {
+    bound!(
+        sqlx::query_as(matching!(
+            "select e.id, e.at, e.account_id, e.staff_id, e.session_id, e.kind, e.assurance, e.actor, e.role,
+                e.institution_id, e.institution_name, e.region, e.address, e.agent, e.act, e.object_kind,
+                e.object_id, e.object_label, e.person_id, e.row_count, e.purpose, e.note, e.outcome,
+                e.before_digest, e.after_digest, e.duration_ms, e.detail::text as detail",
+            " order by e.at desc, e.id desc limit $20"
+        )),
+        search,
+        sight,
+        from,
+        until
+    )
+    .bind(limit)
+    .fetch_all(&mut ***tx)
+    .await
+    .db("search the audit trail")
 }
 
 /// About how many there are, as the planner estimates it: costs nothing, however many they be.
@@ -247,7 +259,8 @@ pub async fn estimate(tx: &mut Gated<'_>, sight: &Sight, search: &Search) -> Res
         sqlx::query_scalar(matching!("explain (format json) select 1", "")),
         search,
         sight,
-        search.from
+        search.from,
+        search.until
     )
     .fetch_one(&mut ***tx)
     .await
