@@ -132,6 +132,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// How many password computations were made since the start.
+    pub fn password_computations(&self) -> u64 {
+        self.hasher.computations()
+    }
+
     /// Puts the context together.
     pub fn new(
         db: Db,

@@ -1,6 +1,7 @@
 //! Passwords: argon2id off the async threads, at most one computation for each core at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -29,6 +30,8 @@ pub fn check(password: &str, login: &str, name: &str) -> Result<(), Refusal> {
 pub struct Hasher {
     turns: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+    /// Computations since the start.
+    done: AtomicU64,
     /// Hash of nobody's password, verified for unknown logins so that they take as long as known ones.
     nobody: String,
 }
@@ -39,8 +42,14 @@ impl Hasher {
         Ok(Self {
             turns: Arc::new(Semaphore::new(at_once())),
             queue: Arc::new(Semaphore::new(WAITING)),
+            done: AtomicU64::new(0),
             nobody: hash_now(&crate::secret::random_token()?)?,
         })
+    }
+
+    /// How many computations were made since the start: what a sign-in costs, without a clock.
+    pub fn computations(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// The hash of a password, as a PHC string.
@@ -88,6 +97,7 @@ impl Hasher {
             )));
         };
         let turn = self.turns.clone().acquire_owned().await.doing("wait for the password hasher")?;
+        self.done.fetch_add(1, Ordering::Relaxed);
         // The turn goes with the work: it stays taken when the caller goes away meanwhile.
         tokio::task::spawn_blocking(move || {
             let _turn = turn;

@@ -242,14 +242,24 @@ impl Browser {
     }
 
     pub async fn send(&mut self, request: axum::http::request::Builder, body: Body) -> Answer {
+        self.send_as(request, body, Some("same-origin")).await
+    }
+
+    /// Sends with this `Sec-Fetch-Site`, or with none of its own.
+    pub async fn send_as(
+        &mut self,
+        request: axum::http::request::Builder,
+        body: Body,
+        site: Option<&str>,
+    ) -> Answer {
         let mut request = request
             .header(header::HOST, "minkang.test")
             .header(header::USER_AGENT, "Mozilla/5.0 (Windows NT 10.0) Chrome/126.0 Safari/537.36");
         if let Some(basic) = &self.basic {
             let credential = base64::engine::general_purpose::STANDARD.encode(basic);
             request = request.header(header::AUTHORIZATION, format!("Basic {credential}"));
-        } else {
-            request = request.header("sec-fetch-site", "same-origin");
+        } else if let Some(site) = site {
+            request = request.header("sec-fetch-site", site);
         }
         if !self.cookies.is_empty() {
             let line: Vec<String> = self.cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();

@@ -12,6 +12,7 @@ mod desk;
 mod foreign;
 mod outage;
 mod permissions;
+mod probe;
 mod protect;
 mod terms;
 mod uploads;
