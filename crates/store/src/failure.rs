@@ -14,7 +14,12 @@ impl<T> DbDoing<T> for std::result::Result<T, sqlx::Error> {
     }
 }
 
-/// Turns a database error into a refusal (the database cannot be reached) or a fault.
+/// Whether a text was refused because of a NUL character (`character_not_in_repertoire`).
+fn is_no_text(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(told) if told.code().as_deref() == Some("22021"))
+}
+
+/// Turns a database error into a refusal (the database cannot be reached, a text it cannot hold) or a fault.
 pub fn db_error(doing: &'static str, error: sqlx::Error) -> Error {
     if is_full(&error) {
         tracing::error!(doing, %error, "the database's disk is full");
@@ -31,6 +36,14 @@ pub fn db_error(doing: &'static str, error: sqlx::Error) -> Error {
             RefusalKind::Unavailable,
             "database.unavailable",
             "数据库暂时不可用，本次操作没有完成，也没有留下半份数据。系统会自动恢复，请稍后再试。",
+        )
+        .into();
+    }
+    if is_no_text(&error) {
+        // Only what somebody sent can hold it; PostgreSQL keeps every other character.
+        return Refusal::invalid(
+            "request.null_character",
+            "提交的内容里有空字符（NUL），不能查询也不能保存。请删去后重试。",
         )
         .into();
     }

@@ -10,6 +10,7 @@ pub mod policy;
 pub mod route;
 pub mod serve;
 pub mod ui;
+pub mod workbook;
 
 pub use assets::asset_url;
 pub use failure::{Failure, Reply};

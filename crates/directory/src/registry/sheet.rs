@@ -1,9 +1,6 @@
 //! Tables to and from spreadsheet programs: XLSX, and CSV in UTF-8 or GB18030.
 
-use std::io::Cursor;
-
 use axum::http::{HeaderName, header};
-use calamine::{Data, Reader, Xlsx};
 use kernel::error::Doing;
 use kernel::{Refusal, Result};
 use rust_xlsxwriter::{Format, Workbook};
@@ -85,48 +82,20 @@ pub fn read(bytes: &[u8]) -> Result<Table> {
 }
 
 fn read_xlsx(bytes: &[u8]) -> Result<Table> {
-    let damaged = |error: calamine::XlsxError| {
-        Refusal::invalid(
-            "sheet.damaged",
-            format!(
-                "不能读取这个工作簿（{error}）。请在电子表格软件中另存为 .xlsx 或 CSV 后重试；加密的文件要先去掉密码。"
-            ),
-        )
-    };
-    let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(damaged)?;
-    let name = book.sheet_names().first().cloned().unwrap_or_default();
-    let range = book.worksheet_range(&name).map_err(damaged)?;
-    let mut rows = range.rows();
-    let texts = |row: &[Data]| row.iter().map(cell).collect::<Vec<_>>();
-    let first = range.start().map_or(0, |(row, _)| row);
-    let heads = rows.next().map(texts).unwrap_or_default();
-    let rows = rows
-        .enumerate()
-        .map(|(at, row)| (first + at as u32 + 2, texts(row)))
+    // One row more than allowed, so that a sheet that is too long is told so.
+    let sheet = web::workbook::first_sheet(bytes, ROWS + 2)?;
+    let mut rows = sheet.rows.into_iter();
+    let heads = rows.next().unwrap_or_default();
+    let width = heads.len();
+    let rows = (sheet.first + 2..)
+        .zip(rows)
         .filter(|(_, row)| row.iter().any(|cell| !cell.is_empty()))
+        .map(|(number, mut row)| {
+            row.resize(width.max(row.len()), String::new());
+            (number, row)
+        })
         .collect();
     Ok(Table { heads, rows })
-}
-
-/// A cell as it was typed: whole numbers without a point, days as `2025-03-04`.
-fn cell(data: &Data) -> String {
-    match data {
-        Data::Empty => String::new(),
-        Data::String(text) => text.trim().to_owned(),
-        Data::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => format!("{number:.0}"),
-        Data::Float(number) => number.to_string(),
-        Data::Int(number) => number.to_string(),
-        Data::Bool(yes) => if *yes { "1" } else { "0" }.to_owned(),
-        Data::DateTime(time) => {
-            let (year, month, day, hour, minute, second, _) = time.to_ymd_hms_milli();
-            match (hour, minute, second) {
-                (0, 0, 0) => format!("{year:04}-{month:02}-{day:02}"),
-                _ => format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"),
-            }
-        }
-        Data::DateTimeIso(text) | Data::DurationIso(text) => text.clone(),
-        Data::Error(_) => String::new(),
-    }
 }
 
 fn read_csv(bytes: &[u8]) -> Result<Table> {

@@ -156,22 +156,25 @@ pub fn read_grid(bytes: &[u8]) -> Result<Grid> {
 }
 
 fn workbook(bytes: &[u8]) -> Result<Grid> {
-    let damaged = |error: calamine::Error| {
+    let damaged = |error: calamine::XlsError| {
         Refusal::invalid(
             "codes.not_text",
             format!("Excel 工作簿打不开（{error}）。请检查文件是否完整、是否加密，或另存为 CSV 后再导入。"),
         )
     };
-    let mut book = calamine::open_workbook_auto_from_rs(Cursor::new(bytes)).map_err(damaged)?;
-    let Some(sheet) = book.worksheet_range_at(0) else { return Ok(Grid::default()) };
-    let sheet = sheet.map_err(damaged)?;
-    let mut rows = sheet
-        .rows()
-        .take(MOST_ROWS)
-        .map(|row| row.iter().map(|cell| cell.to_string().trim().to_owned()).collect::<Vec<String>>())
-        .skip_while(|row| {
-            row.first().is_none_or(|first| first.starts_with('#') || row.iter().all(String::is_empty))
-        });
+    let sheet = if bytes.starts_with(b"PK") {
+        web::workbook::first_sheet(bytes, MOST_ROWS)?.rows
+    } else {
+        // The older format has at most 65,536 rows of 256 columns.
+        let mut book = calamine::Xls::new(Cursor::new(bytes)).map_err(damaged)?;
+        let Some(sheet) = book.worksheet_range_at(0) else { return Ok(Grid::default()) };
+        let texts =
+            |row: &[calamine::Data]| row.iter().map(|cell| cell.to_string().trim().to_owned()).collect();
+        sheet.map_err(damaged)?.rows().take(MOST_ROWS).map(texts).collect::<Vec<Vec<String>>>()
+    };
+    let mut rows = sheet.into_iter().skip_while(|row| {
+        row.first().is_none_or(|first| first.starts_with('#') || row.iter().all(String::is_empty))
+    });
     let headings = rows.next().unwrap_or_default().iter().map(|h| h.to_lowercase()).collect();
     Ok(Grid { headings, rows: rows.filter(|row| row.iter().any(|cell| !cell.is_empty())).collect() })
 }

@@ -1,9 +1,7 @@
 //! Accounts from a spreadsheet: reading it, judging every row, opening what is good.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Cursor;
 
-use calamine::{Data, Reader};
 use kernel::{Purpose, Reach, Refusal, Result};
 
 use super::{NewAccount, store};
@@ -45,7 +43,11 @@ pub struct Judged {
 
 /// Reads an XLSX or CSV file (UTF-8 or GB18030).
 pub fn read(bytes: &[u8]) -> Result<Vec<Line>, Refusal> {
-    let cells = if bytes.starts_with(b"PK") { sheet(bytes) } else { table(bytes) };
+    let cells = if bytes.starts_with(b"PK") {
+        Some(web::workbook::first_sheet(bytes, MOST + 200)?.rows)
+    } else {
+        table(bytes)
+    };
     let mut rows = cells.ok_or_else(|| {
         Refusal::invalid("import.unreadable", "文件无法读取。请用模板另存为 .xlsx 或 .csv 后重新上传。")
     })?;
@@ -84,28 +86,6 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Line>, Refusal> {
         ));
     }
     Ok(lines)
-}
-
-fn sheet(bytes: &[u8]) -> Option<Vec<Vec<String>>> {
-    let mut book = calamine::Xlsx::new(Cursor::new(bytes)).ok()?;
-    let range = book.worksheet_range_at(0)?.ok()?;
-    Some(
-        range
-            .rows()
-            .take(MOST + 200)
-            .map(|row| {
-                row.iter()
-                    .map(|cell| match cell {
-                        Data::String(text) => text.clone(),
-                        // Staff numbers that a spreadsheet took for numbers.
-                        Data::Float(number) if number.fract() == 0.0 => format!("{number:.0}"),
-                        Data::Empty => String::new(),
-                        other => other.to_string(),
-                    })
-                    .collect()
-            })
-            .collect(),
-    )
 }
 
 fn table(bytes: &[u8]) -> Option<Vec<Vec<String>>> {

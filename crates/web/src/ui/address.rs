@@ -12,6 +12,9 @@ pub struct Here {
     pairs: Vec<(String, String)>,
 }
 
+/// No list has more pages.
+const LAST_PAGE: u64 = 10_000_000;
+
 impl Here {
     /// From a path and a query text (without `?`).
     pub fn new(path: &str, query: &str) -> Self {
@@ -27,9 +30,12 @@ impl Here {
         &self.path
     }
 
-    /// The value of a query field, if it is there and not empty.
+    /// The value of a query field, if it is there and not empty. A `page` that no list has is none, so that no caller
+    /// multiplies it beyond its numbers.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+        let value = self.pairs.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())?;
+        let beyond = key == "page" && value.parse::<u64>().is_ok_and(|page| page > LAST_PAGE);
+        (!beyond).then_some(value)
     }
 
     /// All query fields.
@@ -85,5 +91,7 @@ mod tests {
         assert_eq!(here.with(&[("page", "4")]).get("dataset"), Some("visit"));
         assert_eq!(here.at("/batches.csv").href(), "/batches.csv?dataset=visit&q=%E5%BC%A0&page=3");
         assert_eq!(Here::new("/a", "").href(), "/a");
+        assert_eq!(here.get("page"), Some("3"));
+        assert_eq!(Here::new("/a", "page=9223372036854775808").get("page"), None, "no list has that page");
     }
 }

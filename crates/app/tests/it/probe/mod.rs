@@ -5,6 +5,7 @@ mod edges;
 mod foreign_ids;
 mod hostile;
 mod html;
+mod names;
 mod sessions;
 mod world;
 

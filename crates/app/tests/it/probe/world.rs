@@ -56,7 +56,6 @@ const NAMED: &[(&str, &str)] = &[
     ),
     ("/fhir/Patient/{id}", "select id::text from person order by id limit 2"),
     ("/glass/{glass}", "select id::text from record_glass"),
-    ("/institutions/{id}", "select id::text from institution where region like '411503%'"),
     ("/launch/{application}", "select id::text from application"),
     ("/notices/{notice}", "select id::text from notice"),
     ("/partners/{partner}", "select id::text from partner"),
@@ -67,13 +66,29 @@ const NAMED: &[(&str, &str)] = &[
         "/record/{person}/event/{dataset}/{fact}",
         "select id::text from fact_outpatient_visit order by id limit 1",
     ),
+    ("/registry/{kind}/{id}", STAFF),
+    ("/staff/{id}", STAFF),
+    ("/institutions/{id}", HOSPITALS),
+    ("/api/v1/registry/{kind}/{id}", STAFF),
+    ("/fhir/Organization/{id}", HOSPITALS),
+    ("/fhir/Practitioner/{id}", STAFF),
+    ("/fhir/PractitionerRole/{id}", STAFF),
+    ("/fhir/HealthcareService/{id}", STAFF),
+    ("/registry/imports/{id}", "select id::text from registry_import"),
+    ("/registry/requests/{id}", "select id::text from registry_request"),
+    ("/registry/requests/{request}", "select id::text from registry_request"),
     ("/restrictions/{restriction}", "select id::text from record_restriction"),
     ("/workstations/{workstation}", "select id::text from workstation"),
 ];
 
+const STAFF: &str = "select id::text from registry_entry where kind = 'staff'";
+const HOSPITALS: &str = "select id::text from registry_entry where kind = 'institution'
+    and institution_id in (select id from institution where region like '411503%')";
+
 /// Parameters that name something public: codes of the catalogue, divisions, settings, tables.
 const PUBLIC: &[(&str, &str)] = &[
     ("{table}", "icd10"),
+    ("{kind}", "staff"),
     ("{dataset}", "outpatient_visit"),
     ("/datasets/{code}", "outpatient_visit"),
     ("/divisions/{code}", "411503000000"),
@@ -162,7 +177,8 @@ pub async fn world() -> World {
     let tables: BTreeSet<&str> =
         NAMED.iter().map(|(_, sql)| sql.split_once(" from ").unwrap().1.split(' ').next().unwrap()).collect();
     let mut ids = BTreeMap::new();
-    for table in tables {
+    // Those that the others refer to come first.
+    for table in ["client", "application"].into_iter().chain(tables) {
         fill(&city, table).await;
     }
     for (upto, sql) in NAMED {
@@ -176,7 +192,9 @@ pub async fn world() -> World {
 /// Makes a row of a table that has none: what a column must hold follows from its name, type, references and checks.
 async fn fill(city: &City, table: &str) {
     let owner = city.platform.owner.pool();
-    let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}")))
+    // Institutions have their entries already; members of staff have none.
+    let which = if table == "registry_entry" { " where kind = 'staff'" } else { "" };
+    let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}{which}")))
         .fetch_one(owner)
         .await
         .unwrap();
@@ -255,6 +273,16 @@ fn value_of(table: &str, column: &str, kind: &str) -> String {
         ("audit_alert", "rule") => "'night'",
         ("account_draft", "rows") => "'[]'",
         ("record_glass", "kind") => "'emergency'",
+        ("registry_entry" | "registry_request" | "registry_import", "kind") => "'staff'",
+        ("registry_entry", "state") => "'active'",
+        ("registry_entry", "content" | "guarded") => "'{}'",
+        ("registry_request", "stage") => "'unit'",
+        ("registry_request", "changed") => "'{}'",
+        ("registry_import", "state") => "'checked'",
+        ("account_certificate", "serial") => "'0a'",
+        ("division_operation", "plan") => {
+            "'{\"removed\":[],\"added\":[],\"changed\":[],\"moves\":[],\"successions\":[],\"institutions\":[],\"addresses\":[],\"homes\":[]}'"
+        }
         ("partner", "issuer") => "'https://partner.invalid'",
         (_, "state") => "'open'",
         (_, "account_id") => DOCTOR,
