@@ -14,9 +14,10 @@ impl<T> DbDoing<T> for std::result::Result<T, sqlx::Error> {
     }
 }
 
-/// Whether a text was refused because of a NUL character (`character_not_in_repertoire`).
+/// Whether a text was refused because of a NUL character (`character_not_in_repertoire`, `untranslatable_character`
+/// in JSON).
 fn is_no_text(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(told) if told.code().as_deref() == Some("22021"))
+    matches!(error, sqlx::Error::Database(told) if matches!(told.code().as_deref(), Some("22021" | "22P05")))
 }
 
 /// Turns a database error into a refusal (the database cannot be reached, a text it cannot hold) or a fault.

@@ -60,8 +60,8 @@ async fn attempt(browser: &Browser, nobody: bool, method: &Method, path: &str) -
         "{method} {path}: {status} {}",
         answer.text()
     );
-    let page =
-        method == Method::GET && !["/api", "/fhir", "/embed"].iter().any(|root| path.starts_with(root));
+    let page = method == Method::GET
+        && !["/api", "/fhir", "/embed", "/oauth/userinfo"].iter().any(|root| path.starts_with(root));
     if nobody {
         let led_to_sign_in =
             status == StatusCode::SEE_OTHER && answer.header("location").starts_with("/sign-in?");
@@ -71,6 +71,10 @@ async fn attempt(browser: &Browser, nobody: bool, method: &Method, path: &str) -
         );
         let refused = status == StatusCode::UNAUTHORIZED || (page && led_to_sign_in);
         return if refused { Verdict::Refused } else { Verdict::Allowed };
+    }
+    // A program's credential in the header belongs to the protocol there, and makes nobody of it elsewhere.
+    if status == StatusCode::UNAUTHORIZED && path.starts_with("/oauth") && browser.basic.is_some() {
+        return Verdict::Refused;
     }
     if status != StatusCode::FORBIDDEN {
         assert_ne!(status, StatusCode::UNAUTHORIZED, "{method} {path}: {}", answer.text());
@@ -109,6 +113,7 @@ async fn every_route_answers_exactly_the_callers_it_should() {
             let declared = match route.access {
                 Access::Open(_) => Verdict::Allowed,
                 _ if n == 0 => Verdict::Refused,
+                Access::SignedIn(_) if route.path.starts_with("/oauth") && browser.basic.is_some() => verdict,
                 Access::SignedIn(_) => Verdict::Allowed,
                 Access::Needs(_) | Access::Fresh(_) => verdict,
             };

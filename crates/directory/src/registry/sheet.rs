@@ -156,7 +156,7 @@ mod tests {
             assert_eq!(rows, ["007", "-1"]);
         }
         for (bytes, code) in [
-            (&b"PK\x03\x04broken"[..], "sheet.damaged"),
+            (&b"PK\x03\x04broken"[..], "workbook.unreadable"),
             (b"a,b\n", "sheet.no_rows"),
             (b"", "sheet.empty"),
             (b"\0\0", "codes.not_text"),

@@ -266,7 +266,7 @@ mod tests {
     fn says_what_is_wrong_with_a_file() {
         for (bytes, code) in [
             (&b"a,b\n1,2\n"[..], "codes.no_column"),
-            (b"PK\x03\x04\0\0", "codes.not_text"),
+            (b"PK\x03\x04\0\0", "workbook.unreadable"),
             (b"code,name\n1,\xff\xff\n", "codes.encoding"),
             (b"", "codes.no_column"),
         ] {

@@ -250,7 +250,7 @@ mod tests {
             (b"", "import.empty"),
             ("姓名,登录名\n王,a".as_bytes(), "import.columns"),
             ("姓名,登录名,角色\n".as_bytes(), "import.empty"),
-            (b"PK\x03\x04garbage", "import.unreadable"),
+            (b"PK\x03\x04garbage", "workbook.unreadable"),
             (b"\xff\xff\xff\xff", "import.unreadable"),
         ];
         for (bytes, code) in cases {

@@ -69,6 +69,8 @@ const NAMED: &[(&str, &str)] = &[
     ("/registry/{kind}/{id}", STAFF),
     ("/staff/{id}", STAFF),
     ("/institutions/{id}", HOSPITALS),
+    ("/api/v1/institutions/{id}", HOSPITALS),
+    ("/api/v1/staff/{id}", STAFF),
     ("/api/v1/registry/{kind}/{id}", STAFF),
     ("/fhir/Organization/{id}", HOSPITALS),
     ("/fhir/Practitioner/{id}", STAFF),

@@ -45,11 +45,7 @@ async fn own(registries: &Registries, caller: &Caller, id: i64) -> Result<Import
         .await
         .db("read whose an import is")?;
     if account != caller.account.map(kernel::Id::get) {
-        return Err(Refusal::not_found(
-            "registry.no_import",
-            "没有这次导入，或者它不是您做的。请从导入列表进入。",
-        )
-        .into());
+        return Err(Refusal::not_found("registry.no_import", "没有这次导入。请从导入列表进入。").into());
     }
     Ok(import)
 }
