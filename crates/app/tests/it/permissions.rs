@@ -44,6 +44,11 @@ fn address(path: &str) -> String {
         .join("/")
 }
 
+/// Routes that ask for a credential in the request itself.
+fn own_credential(path: &str) -> bool {
+    path.starts_with("/oauth") || path.starts_with("/sign-in")
+}
+
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 enum Verdict {
     Allowed,
@@ -72,8 +77,8 @@ async fn attempt(browser: &Browser, nobody: bool, method: &Method, path: &str) -
         let refused = status == StatusCode::UNAUTHORIZED || (page && led_to_sign_in);
         return if refused { Verdict::Refused } else { Verdict::Allowed };
     }
-    // A program's credential in the header belongs to the protocol there, and makes nobody of it elsewhere.
-    if status == StatusCode::UNAUTHORIZED && path.starts_with("/oauth") && browser.basic.is_some() {
+    // There the protocol's own credential counts, not the session.
+    if status == StatusCode::UNAUTHORIZED && own_credential(path) {
         return Verdict::Refused;
     }
     if status != StatusCode::FORBIDDEN {
@@ -95,7 +100,11 @@ async fn every_route_answers_exactly_the_callers_it_should() {
     let callers = callers(&city).await;
     let routes = city.platform.routes();
     let mut routes: Vec<_> = routes.list().iter().collect();
-    routes.sort_by(|a, b| (&a.path, a.method.as_str()).cmp(&(&b.path, b.method.as_str())));
+    // Signing out comes last: it really ends the sessions.
+    let order = |path: &str| path == "/sign-out";
+    routes.sort_by(|a, b| {
+        (order(&a.path), &a.path, a.method.as_str()).cmp(&(order(&b.path), &b.path, b.method.as_str()))
+    });
 
     let mut text = String::from(
         "Who may call what. x: answered; a dot: refused. Generated and compared by permissions.rs.\n\n",
@@ -111,9 +120,11 @@ async fn every_route_answers_exactly_the_callers_it_should() {
             let verdict = attempt(browser, n == 0, &route.method, &route.path).await;
             // What is signed out by trying has to be seen as such, not as a verdict on the next route.
             let declared = match route.access {
+                // Signing in, and the protocol of single sign-on, refuse by what they are given.
+                Access::Open(_) if own_credential(&route.path) => verdict,
+                Access::SignedIn(_) if n > 0 && own_credential(&route.path) => verdict,
                 Access::Open(_) => Verdict::Allowed,
                 _ if n == 0 => Verdict::Refused,
-                Access::SignedIn(_) if route.path.starts_with("/oauth") && browser.basic.is_some() => verdict,
                 Access::SignedIn(_) => Verdict::Allowed,
                 Access::Needs(_) | Access::Fresh(_) => verdict,
             };
