@@ -135,9 +135,10 @@ pub fn forms(page: &str) -> Vec<Form> {
         match tag.name.as_str() {
             "textarea" => form.fields.push((get("name"), String::new(), true)),
             "input" if matches!(get("type").as_str(), "checkbox" | "radio") => {
-                if !form.fields.iter().any(|(n, _, _)| *n == get("name")) || tag.get("checked").is_some() {
-                    form.fields.push((get("name"), get("value"), false));
-                }
+                let first = !form.fields.iter().any(|(n, _, _)| *n == get("name"));
+                form.fields.extend(
+                    (first || tag.get("checked").is_some()).then(|| (get("name"), get("value"), false)),
+                );
             }
             "input" if get("type") != "file" => form.fields.push((get("name"), get("value"), typed)),
             "option" => {
