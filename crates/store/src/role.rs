@@ -18,29 +18,22 @@ const LOCK: i64 = 0x6d69_6e6b_616e_670c;
 
 /// Makes the serving role of the local cluster if it is not there.
 pub async fn ensure_serving(owner: &Db) -> Result<()> {
-    owner
-        .transaction(async |tx| {
-            sqlx::query("select pg_advisory_xact_lock($1)")
-                .bind(LOCK)
-                .execute(&mut **tx)
-                .await
-                .db("wait to make the serving role")?;
-            let present: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
-                .bind(SERVING)
-                .fetch_one(&mut **tx)
-                .await
-                .db("look for the serving role")?;
-            if !present {
-                sqlx::query(
-                    "create role minkang_app login nosuperuser nocreatedb nocreaterole noreplication",
-                )
-                .execute(&mut **tx)
-                .await
-                .db("make the serving role")?;
-            }
-            Ok(())
-        })
+    let present: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
+        .bind(SERVING)
+        .fetch_one(owner.pool())
         .await
+        .db("look for the serving role")?;
+    if present {
+        return Ok(());
+    }
+    let made = sqlx::query("create role minkang_app login nosuperuser nocreatedb nocreaterole noreplication")
+        .execute(owner.pool())
+        .await;
+    match made {
+        // A role is of all databases of a server: somebody in another one, where no lock of ours holds, was faster.
+        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42710" | "23505")) => Ok(()),
+        made => made.map(drop).db("make the serving role"),
+    }
 }
 
 /// The role that a connection serves as.

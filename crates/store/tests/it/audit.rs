@@ -450,3 +450,15 @@ async fn after_a_restore_into_another_server_sealing_goes_on_by_number() {
     assert_eq!(trail.sealer.pass().await.unwrap().entries, 0);
     assert_eq!(trail.number("select floor_id from audit_segment where number = 2").await, 4);
 }
+
+#[tokio::test]
+async fn the_serving_role_is_made_once_for_all_databases_of_a_server() {
+    let (one, two) =
+        tokio::join!(TestDb::create(store::MIGRATIONS, &[]), TestDb::create(store::MIGRATIONS, &[]));
+    let (a, b, c) = tokio::join!(
+        store::role::ensure_serving(one.db()),
+        store::role::ensure_serving(two.db()),
+        store::role::ensure_serving(one.db())
+    );
+    assert!(a.is_ok() && b.is_ok() && c.is_ok(), "{a:?} {b:?} {c:?}");
+}
