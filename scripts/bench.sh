@@ -7,13 +7,13 @@ found=0
 for file in crates/*/benches/*.rs; do
     [ -f "$file" ] || continue
     name=$(basename "$file" .rs)
-    manifest=$(dirname "$(dirname "$file")")/Cargo.toml
     if [ $# -gt 0 ]; then
         case " $* " in *" $name "*) ;; *) continue ;; esac
     fi
     found=1
     printf '\n== %s\n' "$name"
-    cargo bench --locked --manifest-path "$manifest" --bench "$name"
+    # Of the whole workspace, so that all of them share one build of the dependencies.
+    cargo bench --locked --workspace --bench "$name"
 done
 if [ "$found" = 0 ]; then
     echo "bench: no benchmark of that name under crates/*/benches/" >&2

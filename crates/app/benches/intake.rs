@@ -123,7 +123,7 @@ async fn raw_copy(platform: &Platform, folder: &Path, dataset: &str) -> anyhow::
         platform.catalog.dataset(dataset).ok_or_else(|| anyhow::anyhow!("no data set {dataset}"))?;
     let (table, copy) = (definition.table(), format!("limit_{dataset}"));
     let file = folder.join("rows.copy");
-    let mut connection = platform.db.pool().acquire().await?;
+    let mut connection = platform.owner.pool().acquire().await?;
     {
         let statement = format!("copy {table} to stdout (format binary)");
         let mut out = BufWriter::new(std::fs::File::create(&file)?);

@@ -54,7 +54,7 @@ async fn city(people: i64) -> anyhow::Result<f64> {
 
 async fn measure(platform: &Platform, people: i64) -> anyhow::Result<f64> {
     let first = register(platform).await?;
-    fill(platform.db.pool(), first, people).await?;
+    fill(platform.owner.pool(), first, people).await?;
     let persona = Persona {
         account: NewAccount {
             login: "bench".to_owned(),
@@ -84,7 +84,7 @@ async fn measure(platform: &Platform, people: i64) -> anyhow::Result<f64> {
     let (half, mut times) = run(&address, &cookie, people, ROUND, Some(greatest / 2.0)).await?;
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize] as f64 / 1000.0;
-    let bare = bare_reads(platform.db.pool(), people).await?;
+    let bare = bare_reads(platform.owner.pool(), people).await?;
     println!(
         "{people} people: {greatest:.0} pages/s of {} KiB at most; at {half:.0}/s p50 {:.1} ms, p99 {:.1} ms; bare index \
          reads of the same entries {bare:.0}/s, ratio {:.2}",

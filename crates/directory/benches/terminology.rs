@@ -174,10 +174,11 @@ fn over_http(runtime: &tokio::runtime::Runtime, directory: &Arc<Directory>, tabl
     let mut dice = Dice(99);
     let mut some = |make: &dyn Fn(&str) -> String| -> Arc<Vec<Vec<u8>>> {
         let one = |_| {
-            let code = &table.codes[dice.below(table.codes.len())].code;
+            // Some codes hold a plus sign, which means a blank in an address.
+            let code = table.codes[dice.below(table.codes.len())].code.replace('+', "%2B");
             format!(
                 "GET {} HTTP/1.1\r\nHost: minkang.test\r\nAccept: application/fhir+json\r\n\r\n",
-                make(code)
+                make(&code)
             )
             .into_bytes()
         };
