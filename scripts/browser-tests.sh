@@ -46,7 +46,8 @@ if [ -z "${MINKANG_URL:-}" ]; then
     echo "browser tests: $binary, a city of $people people on port $port"
     "$binary" --data "$data/city" demo --people "$people" --listen "127.0.0.1:$port" >"$data/program.log" 2>&1 &
     program=$!
-    MINKANG_URL="http://127.0.0.1:$port"
+    # By name: browsers know no passkeys at the number of a machine.
+    MINKANG_URL="http://localhost:$port"
     left=360
     # Signing in works when the city is ready; before that the port is closed.
     until curl -fsS -o /dev/null "$MINKANG_URL/sign-in" 2>/dev/null; do

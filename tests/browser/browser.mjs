@@ -42,6 +42,7 @@ export async function withPage({ viewport = DESK, allow = null } = {}, body) {
   const context = await (await launch()).newContext({
     viewport, locale: "zh-CN", timezoneId: "Asia/Shanghai", isMobile: viewport.width < 500, hasTouch: viewport.width < 500,
   });
+  context.setDefaultTimeout(Number(process.env.MINKANG_WAIT || 30_000));
   const problems = [];
   const page = await context.newPage();
   page.on("console", (message) => {

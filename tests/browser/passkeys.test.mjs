@@ -6,7 +6,7 @@ import { DESK, at, base, close, shot, withPage } from "./browser.mjs";
 
 after(close);
 
-const login = process.env.MINKANG_LOGIN || "wang.li";
+const login = process.env.MINKANG_LOGIN || "shuju";
 const password = process.env.MINKANG_PASSWORD || "Yanshi@City8";
 const named = base && new URL(base).hostname === "localhost";
 const options = { skip: named ? false : "MINKANG_URL is not at http://localhost" };

@@ -116,7 +116,7 @@ pub async fn run(common: &Common, args: DemoArgs) -> Result<()> {
         );
         return Ok(());
     }
-    let platform = open(common, &format!("http://{}", args.listen)).await?;
+    let platform = open(common, &address(args.listen)).await?;
     let built = tokio::select! {
         built = build(&platform, common, &wanted) => built,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!(
@@ -134,6 +134,7 @@ pub async fn run(common: &Common, args: DemoArgs) -> Result<()> {
     if args.no_serve {
         return platform.close().await;
     }
+    let base_url = Some(address(args.listen));
     let mut common = common.clone();
     if common.place.is_empty() {
         common.place = format!("{}（演示）", city.name);
@@ -144,12 +145,21 @@ pub async fn run(common: &Common, args: DemoArgs) -> Result<()> {
         tls_client_ca: None,
         http_redirect: None,
         listen: args.listen,
-        base_url: None,
+        base_url,
         trusted_proxies: Vec::new(),
         embed_ancestors: Vec::new(),
         inbox: None,
     };
     serve(platform, &common, &args, began).await
+}
+
+/// Where browsers on this machine find the program. By name: they know no passkeys at the number of a machine.
+fn address(listen: SocketAddr) -> String {
+    if listen.ip().is_loopback() && listen.is_ipv4() {
+        format!("http://localhost:{}", listen.port())
+    } else {
+        format!("http://{listen}")
+    }
 }
 
 /// The city of a plan, in the divisions that the program ships.
@@ -287,6 +297,7 @@ fn roles(city: &City) -> Vec<Role> {
             "county_director",
             (None, county.division.code, format!("{}：审批例外授权", county.division.name)),
         ),
+        role("juzhang", "鞠章", "commission_director", (None, whole, format!("{}：审批区划调整等申请", city.name))),
     ]
 }
 
@@ -539,7 +550,7 @@ async fn finish(platform: &Platform, manifest: &Manifest) -> Result<()> {
 fn introduce(city: &City, common: &Common, args: &DemoArgs) {
     println!();
     println!("演示城市 {} 已就绪。全部机构和居民均为虚构。", city.name);
-    println!("地址    http://{}", args.listen);
+    println!("地址    {}", address(args.listen));
     println!("口令    {PASSWORD}（所有演示账号相同，公开，勿用于正式环境）");
     println!();
     println!("账号        姓名    用途");
