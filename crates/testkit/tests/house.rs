@@ -19,14 +19,15 @@ const EDGES: &[(&str, &str)] = &[
     ("minkang-contracts", "kernel catalog store"),
     ("minkang-identity", "kernel standards catalog protect store web contracts"),
     ("minkang-directory", "kernel standards catalog protect store web contracts"),
-    ("minkang-person", "kernel standards catalog protect store web contracts"),
+    ("minkang-linkage", "standards"),
+    ("minkang-person", "kernel standards linkage catalog protect store web contracts"),
     ("minkang-exchange", "kernel standards catalog protect store web contracts"),
     ("minkang-record", "kernel standards catalog protect store web contracts"),
     ("minkang-demo", "kernel standards catalog"),
     ("minkang-testkit", "kernel standards catalog protect store web contracts"),
     (
         "minkang",
-        "kernel standards catalog protect store web contracts identity directory person exchange record demo",
+        "kernel standards linkage catalog protect store web contracts identity directory person exchange record demo",
     ),
 ];
 
