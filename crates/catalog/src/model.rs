@@ -246,6 +246,16 @@ pub struct PersonFields {
     pub blood_abo: Option<usize>,
     /// Rh blood group code.
     pub blood_rh: Option<usize>,
+    /// Ethnicity code (GB 3304).
+    pub ethnicity: Option<usize>,
+    /// Name of the contact person.
+    pub contact_name: Option<usize>,
+    /// What the contact is to the patient (GB/T 4761).
+    pub contact_relation: Option<usize>,
+    /// Telephone of the contact.
+    pub contact_phone: Option<usize>,
+    /// When the patient died; its presence makes a row of the data set tell of a death.
+    pub died_on: Option<usize>,
     /// Whether this data set *is* the registration of patients: its values outrank those of other data sets.
     pub registration: bool,
 }

@@ -108,16 +108,29 @@ pub struct Demographics {
     pub blood_abo: String,
     /// Rh blood group.
     pub blood_rh: String,
+    /// Ethnicity code (GB 3304).
+    pub ethnicity: String,
+    /// Name of the contact person.
+    pub contact_name: String,
+    /// What the contact is to the patient (GB/T 4761).
+    pub contact_relation: String,
+    /// Telephone of the contact.
+    pub contact_phone: String,
+    /// Date of death, where the row tells of it.
+    pub died_on: Option<NaiveDate>,
     /// Whether this is a registration proper, whose values outrank those named beside other facts.
     pub registration: bool,
+    /// Whether the row was withdrawn: what it said of the patient is no longer said.
+    pub withdrawn: bool,
 }
 
 /// Port of `person`: finds or makes the identity record of each row and links it to a person.
 ///
-/// This is the seam behind which the real matcher will stand.
+/// How it decides: docs/adr/0017-on-line-linking.md.
 pub trait Linker: Send + Sync + 'static {
     /// For each of `rows` (all of one institution, in any order, local numbers may repeat) the identity record's
-    /// identifier. Safe to repeat; two calls at once for the same new patient give one person.
+    /// identifier; 0 for a withdrawn row of a patient who is not known. Safe to repeat; two calls at once for the same
+    /// new patient give one person.
     fn link<'a, 'c>(
         &'a self,
         tx: &'a mut Tx<'c>,

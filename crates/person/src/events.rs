@@ -111,34 +111,65 @@ pub(crate) async fn update(
 }
 
 /// An entry of the identity time line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry<'a> {
     pub identity_id: i64,
     pub from_person: Option<i64>,
     pub to_person: i64,
     pub kind: &'static str,
     pub rule: &'a str,
+    pub operation_id: Option<i64>,
+    pub actor: &'a str,
+    pub reason: &'a str,
+    pub model_version: &'a str,
+    /// Bits of the evidence that linked it.
+    pub weight: Option<f32>,
+}
+
+impl<'a> Entry<'a> {
+    /// A change of its values, by nobody in particular.
+    pub(crate) const fn of(identity_id: i64, to_person: i64, rule: &'a str) -> Self {
+        Self {
+            identity_id,
+            from_person: None,
+            to_person,
+            kind: "updated",
+            rule,
+            operation_id: None,
+            actor: "",
+            reason: "",
+            model_version: "",
+            weight: None,
+        }
+    }
 }
 
 /// Writes the time line.
 pub(crate) async fn trail(
     tx: &mut Tx<'_>,
     entries: &[Entry<'_>],
-    batch: i64,
+    batch: Option<i64>,
     now: DateTime<Utc>,
 ) -> Result<()> {
     if entries.is_empty() {
         return Ok(());
     }
     sqlx::query(
-        "insert into identity_event (identity_id, from_person, to_person, kind, rule, at, batch_id)
-         select t.*, $6, $7 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) as t",
+        "insert into identity_event (identity_id, from_person, to_person, kind, rule, operation_id, actor, reason,
+            model_version, weight, at, batch_id)
+         select t.*, $11, $12 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[],
+            $6::bigint[], $7::text[], $8::text[], $9::text[], $10::real[]) as t",
     )
     .bind(entries.iter().map(|e| e.identity_id).collect::<Vec<_>>())
     .bind(entries.iter().map(|e| e.from_person).collect::<Vec<_>>())
     .bind(entries.iter().map(|e| e.to_person).collect::<Vec<_>>())
     .bind(entries.iter().map(|e| e.kind).collect::<Vec<_>>())
     .bind(entries.iter().map(|e| e.rule).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.operation_id).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.actor).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.reason).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.model_version).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.weight).collect::<Vec<_>>())
     .bind(now)
     .bind(batch)
     .execute(&mut **tx)

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Tx};
 
 use crate::known::Known;
-use crate::sealed::{ADDRESS, CARD, CITIZEN, CREDENTIAL, PHONE, open, open_option};
+use crate::sealed::{ADDRESS, CARD, CITIZEN, CONTACT_PHONE, CREDENTIAL, PHONE, open, open_option};
 
 /// As much of an identity record as most facts need.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,8 @@ const RECORDS: &str = "
     select i.id, i.local_no, i.person_id, p.citizen_id as person_number, i.link_rule,
            age(i.xmin) > age((select pg_snapshot_xmin(pg_current_snapshot())::xid)) as settled,
            i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
-           i.address, i.region, i.blood_abo, i.blood_rh, i.registered
+           i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
+           i.contact_phone, i.died_on, i.registered
     from identity_record i join person p on p.id = i.person_id
     where i.institution_id = $1 and i.local_no = any($2)";
 
@@ -109,6 +110,7 @@ fn opened(opener: &protect::Opener, mut record: Record) -> Result<Record> {
         (CARD, &mut known.card_no),
         (PHONE, &mut known.phone),
         (ADDRESS, &mut known.address),
+        (CONTACT_PHONE, &mut known.contact_phone),
     ] {
         *value = open(opener, what, std::mem::take(value))?;
     }
@@ -135,6 +137,11 @@ fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
             region: row.try_get("region")?,
             blood_abo: row.try_get("blood_abo")?,
             blood_rh: row.try_get("blood_rh")?,
+            ethnicity: row.try_get("ethnicity")?,
+            contact_name: row.try_get("contact_name")?,
+            contact_relation: row.try_get("contact_relation")?,
+            contact_phone: row.try_get("contact_phone")?,
+            died_on: row.try_get("died_on")?,
             registered: row.try_get("registered")?,
         },
     })

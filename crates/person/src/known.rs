@@ -1,4 +1,4 @@
-//! What is known of a patient, and the pure rules of the first matcher: what a row changes, and who agrees with whom.
+//! What is known of a patient, pure: what a row changes, and whose a citizen number is.
 
 use chrono::NaiveDate;
 use contracts::Demographics;
@@ -36,6 +36,16 @@ pub struct Known {
     pub blood_abo: String,
     /// Rh blood group.
     pub blood_rh: String,
+    /// Ethnicity (GB 3304).
+    pub ethnicity: String,
+    /// Name of the contact.
+    pub contact_name: String,
+    /// What the contact is to the patient (GB/T 4761).
+    pub contact_relation: String,
+    /// Telephone of the contact.
+    pub contact_phone: String,
+    /// Date of death.
+    pub died_on: Option<NaiveDate>,
     /// Whether the institution registered the patient; otherwise only facts name the local number.
     pub registered: bool,
 }
@@ -55,6 +65,11 @@ impl Default for Known {
             region: RegionCode::NATION.as_str().to_owned(),
             blood_abo: String::new(),
             blood_rh: String::new(),
+            ethnicity: String::new(),
+            contact_name: String::new(),
+            contact_relation: String::new(),
+            contact_phone: String::new(),
+            died_on: None,
             registered: false,
         }
     }
@@ -62,8 +77,23 @@ impl Default for Known {
 
 impl Known {
     /// Takes in what a row says: a registration replaces everything; any other row fills what is empty, and only
-    /// as long as there was no registration.
+    /// as long as there was no registration. A death is taken from whatever row tells of it. A withdrawn row takes back
+    /// what rows of its kind say.
     pub fn apply(&mut self, row: &Demographics) {
+        if row.withdrawn {
+            if row.registration {
+                *self = Known { died_on: self.died_on, ..Known::default() };
+            } else if row.died_on.is_some() {
+                self.died_on = None;
+            }
+            return;
+        }
+        let died_on = row.died_on.or(self.died_on);
+        self.say(row);
+        self.died_on = died_on;
+    }
+
+    fn say(&mut self, row: &Demographics) {
         if row.registration {
             *self = Known {
                 name: row.name.clone(),
@@ -78,6 +108,11 @@ impl Known {
                 region: region(&row.region).unwrap_or(RegionCode::NATION).as_str().to_owned(),
                 blood_abo: row.blood_abo.clone(),
                 blood_rh: row.blood_rh.clone(),
+                ethnicity: row.ethnicity.clone(),
+                contact_name: row.contact_name.clone(),
+                contact_relation: row.contact_relation.clone(),
+                contact_phone: row.contact_phone.clone(),
+                died_on: None,
                 registered: true,
             };
             return;
@@ -108,6 +143,10 @@ impl Known {
         }
         fill(&mut self.blood_abo, &row.blood_abo);
         fill(&mut self.blood_rh, &row.blood_rh);
+        fill(&mut self.ethnicity, &row.ethnicity);
+        fill(&mut self.contact_name, &row.contact_name);
+        fill(&mut self.contact_relation, &row.contact_relation);
+        fill(&mut self.contact_phone, &row.contact_phone);
     }
 
     /// What two registrations are compared by.
@@ -115,13 +154,24 @@ impl Known {
         Traits { name: &self.name, sex: &self.sex, birth_date: self.birth_date }
     }
 
-    /// Whether sex and birth date are those that the record's own citizen number tells. A mother's number given for
-    /// her child shows here.
-    pub fn agrees_with_own_number(&self) -> bool {
-        let Some(Ok(number)) = self.citizen_id.as_deref().map(CitizenId::parse) else { return true };
-        let told = Traits { name: "", sex: number.gender().code(), birth_date: Some(number.birth()) };
-        self.traits().agree(&told)
+    /// The citizen number while nothing says that it is another's: a child under the mother's number, a borrowed card.
+    /// Sex may be typed wrong where the birth date agrees, and the birth date by up to two digits where sex agrees.
+    pub fn own_number(&self) -> Option<&str> {
+        let number = CitizenId::parse(self.citizen_id.as_deref()?).ok()?;
+        let sex_agrees = !sex_is_known(&self.sex) || self.sex == number.gender().code();
+        let own = match self.birth_date {
+            Some(birth) if birth == number.birth() => true,
+            Some(birth) => sex_agrees && digits_apart(birth, number.birth()) <= 2,
+            None => sex_agrees,
+        };
+        if own { self.citizen_id.as_deref() } else { None }
     }
+}
+
+/// In how many digits two days differ, written `YYYYMMDD`.
+fn digits_apart(a: NaiveDate, b: NaiveDate) -> usize {
+    let text = |d: NaiveDate| d.format("%Y%m%d").to_string().into_bytes();
+    text(a).iter().zip(text(b)).filter(|(x, y)| **x != *y).count()
 }
 
 fn fill(target: &mut String, value: &str) {
@@ -137,7 +187,9 @@ fn region(text: &str) -> Option<RegionCode> {
 /// Whether a row says anything of the patient beyond the local number.
 pub fn says_something(row: &Demographics) -> bool {
     row.registration
+        || row.withdrawn
         || row.birth_date.is_some()
+        || row.died_on.is_some()
         || [
             &row.name,
             &row.sex,
@@ -148,6 +200,9 @@ pub fn says_something(row: &Demographics) -> bool {
             &row.region,
             &row.blood_abo,
             &row.blood_rh,
+            &row.ethnicity,
+            &row.contact_name,
+            &row.contact_phone,
         ]
         .iter()
         .any(|text| !text.is_empty())
@@ -180,6 +235,11 @@ pub struct Traits<'a> {
 }
 
 impl Traits<'_> {
+    /// Whether a name says nothing.
+    pub fn nameless(name: &str) -> bool {
+        letters(name).is_empty()
+    }
+
     /// Whether nothing that both know differs.
     pub fn agree(&self, other: &Traits<'_>) -> bool {
         let names = (letters(self.name), letters(other.name));
@@ -269,7 +329,7 @@ mod tests {
         assert_eq!((known.name.as_str(), known.sex.as_str()), ("张三", "1"));
         assert_eq!(known.region, "411503000000");
         assert_eq!(known.citizen_id.as_deref(), Some("34052419800101001X"));
-        assert!(known.agrees_with_own_number() && !known.registered);
+        assert!(known.own_number().is_some() && !known.registered);
         let again = known.clone();
         known.apply(&other);
         assert_eq!(known, again);
@@ -289,6 +349,34 @@ mod tests {
             registration: true,
             ..Default::default()
         });
-        assert!(!known.agrees_with_own_number());
+        known.birth_date = day(2024, 6, 1);
+        assert_eq!(known.own_number(), None);
+        for (sex, birth, own) in [
+            ("1", day(1980, 1, 1), true),
+            ("2", day(1980, 1, 1), true),
+            ("1", day(1980, 1, 11), true),
+            ("2", day(1980, 1, 11), false),
+            ("2", None, false),
+            ("1", day(1954, 6, 1), false),
+        ] {
+            let known = Known { sex: sex.into(), birth_date: birth, ..known.clone() };
+            assert_eq!(known.own_number().is_some(), own, "{sex} {birth:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_no_longer_said() {
+        let mut known = Known::default();
+        let registration = Demographics { name: "张三".into(), registration: true, ..Default::default() };
+        let death = Demographics { died_on: day(2025, 3, 4), name: "张山".into(), ..Default::default() };
+        known.apply(&registration);
+        known.apply(&death);
+        assert_eq!((known.name.as_str(), known.died_on), ("张三", day(2025, 3, 4)));
+        known.apply(&registration);
+        assert_eq!(known.died_on, day(2025, 3, 4), "a registration says nothing of a death");
+        known.apply(&Demographics { withdrawn: true, ..death });
+        assert_eq!(known.died_on, None);
+        known.apply(&Demographics { withdrawn: true, ..registration });
+        assert_eq!(known, Known::default());
     }
 }

@@ -1,8 +1,10 @@
 //! The master index (主索引): identity records as institutions registered them, linked into persons.
 //!
-//! Facts hang on identity records; a person is a set of identity records. Linking, and later merging and splitting,
-//! changes links only and never rewrites a fact. The rules are in [`known`], the SQL in [`linking`].
+//! Facts hang on identity records; a person is a set of identity records. Linking, merging and splitting change links
+//! only and never rewrite a fact. On-line linking is in [`linking`], what people do in [`operations`], what they look at
+//! in [`review`], the values that are shown in [`best`]. How it decides: docs/adr/0017-on-line-linking.md.
 
+pub mod best;
 pub mod card;
 pub mod care;
 mod divisions;
@@ -10,18 +12,23 @@ mod events;
 mod gather;
 pub mod known;
 pub mod linking;
+pub mod operations;
 mod places;
 mod population;
+mod recompute;
+pub mod review;
 mod sealed;
 pub mod search;
 mod seen;
 mod traits;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use contracts::Institutions;
+use kernel::access::InstitutionId;
 use protect::Domain;
 use store::reseal::{Part, PartColumn};
-use store::{Db, Migration};
+use store::{Db, Migration, Settings};
 
 /// The migrations of this context.
 pub const MIGRATIONS: &[Migration] = &[
@@ -36,6 +43,11 @@ pub const MIGRATIONS: &[Migration] = &[
         context: "person",
         name: "0004_divisions",
         sql: include_str!("../migrations/0004_divisions.sql"),
+    },
+    Migration {
+        context: "person",
+        name: "0005_master_index",
+        sql: include_str!("../migrations/0005_master_index.sql"),
     },
 ];
 
@@ -62,21 +74,60 @@ pub fn protected() -> Vec<Part> {
                 found("card_no", sealed::CARD, "card_blind"),
                 found("phone", sealed::PHONE, "phone_blind"),
                 PartColumn::text("address", sealed::ADDRESS.place),
+                PartColumn::text("contact_phone", sealed::CONTACT_PHONE.place),
             ],
         },
     ]
 }
 
 /// The master index: links rows to people and answers questions about people. Share one per process.
-#[derive(Debug)]
 pub struct MasterIndex {
     db: Db,
     seen: Mutex<seen::Seen>,
+    options: Option<Settings>,
+    institutions: Option<Arc<dyn Institutions>>,
+}
+
+impl std::fmt::Debug for MasterIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MasterIndex").field("seen", &self.seen).finish_non_exhaustive()
+    }
 }
 
 impl MasterIndex {
-    /// A master index over this database.
+    /// A master index over this database, with the settings as shipped.
     pub fn new(db: Db) -> Self {
-        Self { db, seen: Mutex::default() }
+        Self { db, seen: Mutex::default(), options: None, institutions: None }
     }
+
+    /// With an operator's settings, and the institutions, of which some are trusted more than others.
+    #[must_use]
+    pub fn with_options(mut self, options: Settings, institutions: Arc<dyn Institutions>) -> Self {
+        self.options = Some(options);
+        self.institutions = Some(institutions);
+        self
+    }
+
+    /// How far an institution's registrations are trusted, 1 to 9.
+    pub(crate) fn trust(&self, institution: InstitutionId) -> i64 {
+        let (Some(options), Some(institutions)) = (&self.options, &self.institutions) else { return 5 };
+        match institutions.by_id(institution).map_or("", |card| trusted_as(&card.sender_class)) {
+            "hospital" => options.whole("person_index.trust_hospital"),
+            "township" => options.whole("person_index.trust_township"),
+            "village" => options.whole("person_index.trust_village"),
+            "maternal_child" => options.whole("person_index.trust_maternal_child"),
+            "cdc" => options.whole("person_index.trust_cdc"),
+            _ => 5,
+        }
+    }
+
+    /// Whether risky answers wait for a second person.
+    pub(crate) fn wants_second(&self) -> bool {
+        self.options.as_ref().is_none_or(|o| o.flag("person_index.second_pair"))
+    }
+}
+
+/// The class of institution by which its trust is set.
+fn trusted_as(class: &str) -> &'static str {
+    ["hospital", "township", "village", "maternal_child", "cdc"].into_iter().find(|c| *c == class).unwrap_or("")
 }

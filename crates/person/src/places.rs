@@ -84,7 +84,7 @@ pub(crate) async fn place(tx: &mut Tx<'_>, items: &mut [Item<'_>], now: DateTime
         if let (true, Some(number)) = (item.decides(), item.next.citizen_id.as_deref()) {
             let holder = held
                 .get(number)
-                .filter(|h| item.next.agrees_with_own_number() && item.next.traits().agree(&h.traits()));
+                .filter(|h| item.next.own_number().is_some() && item.next.traits().agree(&h.traits()));
             if let Some(holder) = holder {
                 item.person = holder.person_id;
                 item.rule = CITIZEN_ID.to_owned();
@@ -130,7 +130,7 @@ async fn claim(
     let mut fresh: BTreeMap<String, &Item<'_>> = BTreeMap::new();
     let mut own: BTreeMap<String, (i64, &Item<'_>)> = BTreeMap::new();
     let mut owners = BTreeSet::new();
-    for item in items.iter().filter(|i| i.decides() && i.next.agrees_with_own_number()) {
+    for item in items.iter().filter(|i| i.decides() && i.next.own_number().is_some()) {
         let Some(number) = item.next.citizen_id.clone() else { continue };
         if held.contains_key(&number) || fresh.contains_key(&number) || own.contains_key(&number) {
             continue;

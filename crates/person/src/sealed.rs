@@ -15,6 +15,8 @@ pub(crate) const CREDENTIAL: Protected = Protected { place: "person.credential_n
 pub(crate) const CARD: Protected = Protected { place: "person.card_no", kind: "card" };
 /// Telephones.
 pub(crate) const PHONE: Protected = Protected { place: "person.phone", kind: "phone" };
+/// Telephones of contacts; nothing is found by them but blocking keys.
+pub(crate) const CONTACT_PHONE: Protected = Protected { place: "person.contact_phone", kind: "phone" };
 /// Addresses; nothing is found by them.
 pub(crate) const ADDRESS: Protected = Protected { place: "person.address", kind: "" };
 

@@ -7,10 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Tables whose rows are about a person.
-const PERSONAL: [&str; 11] = [
+const PERSONAL: [&str; 17] = [
     "person",
     "identity_record",
     "identity_event",
+    "identity_pair",
+    "person_operation",
+    "person_pin",
+    "review_task",
+    "index_change",
+    "index_suspect",
     "care_relation",
     "record_entry",
     "fact_history",

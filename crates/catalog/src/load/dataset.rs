@@ -463,10 +463,16 @@ fn read_person(table: Table<'_>, find: &Fields<'_>) -> PersonFields {
         region: optional("region"),
         blood_abo: optional("blood_abo"),
         blood_rh: optional("blood_rh"),
+        ethnicity: optional("ethnicity"),
+        contact_name: optional("contact_name"),
+        contact_relation: optional("contact_relation"),
+        contact_phone: optional("contact_phone"),
+        died_on: optional("died_on"),
         registration: table.flag("registration").unwrap_or(false),
     };
     for (key, position, fits) in [
         ("birth_date", person.birth_date, true),
+        ("died_on", person.died_on, true),
         ("name", person.name, false),
         ("sex", person.sex, false),
         ("credential_kind", person.credential_kind, false),

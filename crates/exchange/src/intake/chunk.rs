@@ -232,6 +232,12 @@ fn demographics(person: &PersonFields, values: &[Value]) -> Demographics {
         region: text(person.region),
         blood_abo: text(person.blood_abo),
         blood_rh: text(person.blood_rh),
+        ethnicity: text(person.ethnicity),
+        contact_name: text(person.contact_name),
+        contact_relation: text(person.contact_relation),
+        contact_phone: text(person.contact_phone),
+        died_on: date(person.died_on),
+        withdrawn: false,
         registration: person.registration,
     }
 }

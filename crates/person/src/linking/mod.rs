@@ -250,13 +250,7 @@ async fn store(
     let mut first_of = BTreeSet::new();
     for item in &new {
         let Some(id) = inserted.get(item.local_no) else { continue };
-        entries.push(Entry {
-            identity_id: *id,
-            from_person: None,
-            to_person: item.person,
-            kind: "registered",
-            rule: &item.rule,
-        });
+        entries.push(Entry { kind: "registered", ..Entry::of(*id, item.person, &item.rule) });
         // A person made for this record alone already has its values.
         if !made.contains(&item.person) || !first_of.insert(item.person) {
             touched.insert(item.person);
@@ -267,18 +261,16 @@ async fn store(
         let moved = before.person_id != item.person;
         let linked = moved || before.rule != item.rule;
         entries.push(Entry {
-            identity_id: before.id,
             from_person: Some(before.person_id).filter(|_| moved),
-            to_person: item.person,
             kind: if linked { "linked" } else { "updated" },
-            rule: if linked { &item.rule } else { LOCAL_NO },
+            ..Entry::of(before.id, item.person, if linked { &item.rule } else { LOCAL_NO })
         });
         touched.extend([before.person_id, item.person]);
         if before.known.citizen_id.is_some() {
             left.insert(before.person_id);
         }
     }
-    events::trail(tx, &entries, batch, now).await?;
+    events::trail(tx, &entries, Some(batch), now).await?;
     events::tell(tx, &entries).await?;
     let touched: Vec<i64> = touched.into_iter().collect();
     events::recompute(tx, &touched).await?;

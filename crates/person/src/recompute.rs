@@ -1,0 +1,209 @@
+//! Writing the best record of persons: reads their records, chooses ([`crate::best`]), writes what changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use kernel::Result;
+use kernel::access::InstitutionId;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use store::{DbDoing, Tx};
+
+use crate::best::{Choice, Field, Source, choose};
+use crate::known::Traits;
+
+/// Records of one person that are looked at: the newest registrations. More than this is a person gone wrong.
+const LOOKED_AT: i32 = 200;
+
+/// How far institutions are trusted.
+pub(crate) type Trust<'a> = &'a (dyn Fn(InstitutionId) -> i64 + Sync);
+
+// Encrypted values are compared by their blind index and copied as they are.
+const RECORDS: &str = "
+    select i.id, i.person_id, i.institution_id, i.registered, i.updated_at, i.name, i.sex, i.birth_date, i.phone,
+           coalesce(encode(i.phone_blind, 'hex'), i.phone) as phone_key, i.address, i.region, i.blood_abo, i.blood_rh,
+           i.died_on, i.claim_blind is not null as claims,
+           coalesce((select array_agg(p.field) from person_pin p where p.identity_id = i.id), '{}') as pins
+    from unnest($1::bigint[]) as w (id) cross join lateral (
+        select * from identity_record r where r.person_id = w.id
+        order by r.registered desc, r.updated_at desc, r.id desc limit $2) i";
+
+const WRITE: &str = "
+    update person p
+    set name = t.name, sex = t.sex, birth_date = t.birth_date, phone = t.phone, address = t.address,
+        region = t.region, blood_abo = t.blood_abo, blood_rh = t.blood_rh, died_on = t.died_on, sources = t.sources,
+        version = p.version + 1
+    from unnest($1::bigint[], $2::text[], $3::text[], $4::date[], $5::text[], $6::text[], $7::text[], $8::text[],
+        $9::text[], $10::date[], $11::jsonb[])
+        as t (id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh, died_on, sources)
+    where p.id = t.id";
+
+/// The values of one record, as written.
+#[derive(Debug, Clone, Default)]
+struct Values {
+    name: String,
+    sex: String,
+    birth_date: Option<NaiveDate>,
+    phone: String,
+    address: String,
+    region: String,
+    blood_abo: String,
+    blood_rh: String,
+    died_on: Option<NaiveDate>,
+}
+
+fn read(row: &PgRow, trust: Trust<'_>) -> Result<(i64, Source, Values), sqlx::Error> {
+    let values = Values {
+        name: row.try_get("name")?,
+        sex: row.try_get("sex")?,
+        birth_date: row.try_get("birth_date")?,
+        phone: row.try_get("phone")?,
+        address: row.try_get("address")?,
+        region: row.try_get("region")?,
+        blood_abo: row.try_get("blood_abo")?,
+        blood_rh: row.try_get("blood_rh")?,
+        died_on: row.try_get("died_on")?,
+    };
+    let mut said = BTreeMap::new();
+    let mut say = |field, text: &str, silent: &str| {
+        if text != silent && !text.is_empty() {
+            said.insert(field, text.to_owned());
+        }
+    };
+    if !Traits::nameless(&values.name) {
+        say(Field::Name, &values.name, "");
+    }
+    if matches!(values.sex.as_str(), "1" | "2") {
+        say(Field::Sex, &values.sex, "");
+    }
+    say(Field::Phone, row.try_get("phone_key")?, "");
+    // Nothing is found by an address; each one stands for itself.
+    say(Field::Address, &values.address, "");
+    say(Field::Region, &values.region, "000000000000");
+    say(Field::BloodAbo, &values.blood_abo, "");
+    say(Field::BloodRh, &values.blood_rh, "");
+    for (field, day) in [(Field::BirthDate, values.birth_date), (Field::DiedOn, values.died_on)] {
+        if let Some(day) = day {
+            say(field, &day.to_string(), "");
+        }
+    }
+    let institution: i32 = row.try_get("institution_id")?;
+    let pins: Vec<String> = row.try_get("pins")?;
+    let claims: bool = row.try_get("claims")?;
+    let updated_at: DateTime<Utc> = row.try_get("updated_at")?;
+    let source = Source {
+        identity_id: row.try_get("id")?,
+        trust: trust(InstitutionId::new(institution.into())),
+        registered: row.try_get("registered")?,
+        updated_at,
+        values: said,
+        pinned: pins.iter().filter_map(|p| Field::of_code(p)).collect(),
+        vouched: if claims { BTreeSet::from([Field::Sex, Field::BirthDate]) } else { BTreeSet::new() },
+    };
+    Ok((row.try_get("person_id")?, source, values))
+}
+
+fn written(choice: &Choice, values: &HashMap<i64, Values>) -> Values {
+    let of = |field| choice.get(&field).and_then(|id| values.get(id)).cloned().unwrap_or_default();
+    // What nobody knows keeps the code of "not said".
+    let sex = if choice.contains_key(&Field::Sex) {
+        of(Field::Sex).sex
+    } else {
+        values.values().map(|v| v.sex.clone()).min().filter(|s| !s.is_empty()).unwrap_or_else(|| "0".to_owned())
+    };
+    let region = if choice.contains_key(&Field::Region) {
+        of(Field::Region).region
+    } else {
+        "000000000000".to_owned()
+    };
+    Values {
+        name: of(Field::Name).name,
+        sex,
+        birth_date: of(Field::BirthDate).birth_date,
+        phone: of(Field::Phone).phone,
+        address: of(Field::Address).address,
+        region,
+        blood_abo: of(Field::BloodAbo).blood_abo,
+        blood_rh: of(Field::BloodRh).blood_rh,
+        died_on: of(Field::DiedOn).died_on,
+    }
+}
+
+/// Recomputes the best record of persons, which the caller has locked, and counts their version up.
+pub(crate) async fn recompute(tx: &mut Tx<'_>, persons: &[i64], trust: Trust<'_>) -> Result<()> {
+    if persons.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(RECORDS)
+        .bind(persons)
+        .bind(LOOKED_AT)
+        .fetch_all(&mut **tx)
+        .await
+        .db("read the records of persons")?;
+    let mut by_person: BTreeMap<i64, (Vec<Source>, HashMap<i64, Values>)> = BTreeMap::new();
+    for row in &rows {
+        let (person, source, values) = read(row, trust).db("read a record of a person")?;
+        let entry = by_person.entry(person).or_default();
+        entry.1.insert(source.identity_id, values);
+        entry.0.push(source);
+    }
+    let mut ids = Vec::with_capacity(by_person.len());
+    let mut best = Vec::with_capacity(by_person.len());
+    let mut origins = Vec::with_capacity(by_person.len());
+    for (person, (sources, values)) in &by_person {
+        let choice = choose(sources);
+        // Of a single record there is nothing to choose; an empty object says that.
+        let origin: serde_json::Map<String, serde_json::Value> = if sources.len() == 1 {
+            serde_json::Map::new()
+        } else {
+            choice.iter().map(|(f, id)| (f.code().to_owned(), (*id).into())).collect()
+        };
+        ids.push(*person);
+        best.push(written(&choice, values));
+        origins.push(serde_json::Value::Object(origin));
+    }
+    let text = |get: fn(&Values) -> &String| best.iter().map(|v| get(v).clone()).collect::<Vec<String>>();
+    sqlx::query(WRITE)
+        .bind(&ids)
+        .bind(text(|v| &v.name))
+        .bind(text(|v| &v.sex))
+        .bind(best.iter().map(|v| v.birth_date).collect::<Vec<_>>())
+        .bind(text(|v| &v.phone))
+        .bind(text(|v| &v.address))
+        .bind(text(|v| &v.region))
+        .bind(text(|v| &v.blood_abo))
+        .bind(text(|v| &v.blood_rh))
+        .bind(best.iter().map(|v| v.died_on).collect::<Vec<_>>())
+        .bind(origins)
+        .execute(&mut **tx)
+        .await
+        .db("write the best records of persons")?;
+    Ok(())
+}
+
+/// Locks persons in the order of their numbers.
+pub(crate) async fn lock(tx: &mut Tx<'_>, persons: &[i64]) -> Result<()> {
+    sqlx::query("select id from person where id = any($1) order by id for no key update")
+        .bind(persons)
+        .execute(&mut **tx)
+        .await
+        .db("lock persons")?;
+    Ok(())
+}
+
+/// Brings the claims of the records of persons into agreement with the numbers that the persons hold.
+pub(crate) async fn settle_claims(tx: &mut Tx<'_>, persons: &[i64]) -> Result<()> {
+    sqlx::query(
+        "update identity_record i
+         set claim_blind = case when i.own_blind = p.citizen_blind and not i.number_disowned then i.own_blind end
+         from person p
+         where i.person_id = any($1) and p.id = i.person_id
+           and i.claim_blind is distinct from
+               case when i.own_blind = p.citizen_blind and not i.number_disowned then i.own_blind end",
+    )
+    .bind(persons)
+    .execute(&mut **tx)
+    .await
+    .db("settle claims of numbers")?;
+    Ok(())
+}
