@@ -35,6 +35,13 @@ const WOMEN: [&str; 8] = [
     "若汐沐语桐芷晴一诺梓萱诗涵苡沫知夏星眠婉清念安玥彤言",
 ];
 
+/// The characters that were in fashion for given names of this sex in the decade of this year.
+#[must_use]
+pub fn fashionable(woman: bool, year: i32) -> &'static str {
+    let decade = ((year - 1940) / 10).clamp(0, 7) as usize;
+    if woman { WOMEN[decade] } else { MEN[decade] }
+}
+
 /// The surnames, with running shares for quick picking.
 #[derive(Debug)]
 pub struct Names {

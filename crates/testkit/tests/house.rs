@@ -24,10 +24,11 @@ const EDGES: &[(&str, &str)] = &[
     ("minkang-exchange", "kernel standards catalog protect store web contracts"),
     ("minkang-record", "kernel standards catalog protect store web contracts"),
     ("minkang-demo", "kernel standards catalog"),
+    ("minkang-benchmark", "standards demo"),
     ("minkang-testkit", "kernel standards catalog protect store web contracts"),
     (
         "minkang",
-        "kernel standards linkage catalog protect store web contracts identity directory person exchange record demo",
+        "kernel standards linkage catalog protect store web contracts identity directory person exchange record demo benchmark",
     ),
 ];
 

@@ -10,6 +10,7 @@ pub mod divisions;
 pub mod extract;
 pub mod import;
 pub mod keys;
+pub mod person;
 pub mod registry;
 pub mod serve;
 pub mod settings;
@@ -72,6 +73,9 @@ enum Command {
     /// 行政区划的各年版本
     #[command(subcommand)]
     Divisions(divisions::DivisionsCommand),
+    /// 患者主索引
+    #[command(subcommand)]
+    Person(person::PersonCommand),
     /// 系统设置
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
@@ -122,6 +126,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::VerifyReceipt(args) => verify_receipt::run(&common, args).await,
         Command::Registry(command) => registry::run(&common, command).await,
         Command::Divisions(command) => divisions::run(&common, command).await,
+        Command::Person(command) => person::run(command),
         Command::Settings(command) => settings::run(&common, command).await,
         Command::Audit(command) => audit::run(&common, command).await,
     }
