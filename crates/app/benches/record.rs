@@ -93,9 +93,51 @@ async fn measure(platform: &Platform, people: i64) -> anyhow::Result<f64> {
         at(0.99),
         greatest / bare
     );
+    audit_share(platform, &address, &cookie, people).await?;
     let _ = stop.send(());
     let _ = server.await;
     Ok(at(0.5))
+}
+
+/// What the audit entry adds to a view: one reader after the other, with the entry and with a rule that drops it, in
+/// turns so that the machine's moods fall on both; the statement's round trip, which the rule leaves, is added.
+async fn audit_share(platform: &Platform, address: &str, cookie: &str, people: i64) -> anyhow::Result<()> {
+    const TURNS: usize = 6;
+    const VIEWS: usize = 500;
+    let mut stream = TcpStream::connect(address).await?;
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for turn in 0..TURNS {
+        let kept = turn % 2 == 0;
+        let rule = if kept {
+            "drop rule if exists dropped on audit_entry"
+        } else {
+            "create rule dropped as on insert to audit_entry do instead nothing"
+        };
+        sqlx::query(rule).execute(platform.owner.pool()).await?;
+        for view in 0..VIEWS {
+            let n = (turn * VIEWS + view) as u64;
+            let (spent, _) = get(&mut stream, cookie, person(n, people)).await?;
+            if kept { &mut with } else { &mut without }.push(spent);
+        }
+    }
+    let mut trips = Vec::new();
+    let mut connection = platform.db.pool().acquire().await?;
+    for _ in 0..VIEWS {
+        let began = Instant::now();
+        sqlx::query("select 1").execute(&mut *connection).await?;
+        trips.push(began.elapsed().as_micros() as u64);
+    }
+    let [with, without, trip] = [&mut with, &mut without, &mut trips].map(|times| {
+        times.sort_unstable();
+        times[times.len() / 2] as f64
+    });
+    println!(
+        "audit: p50 of a single reader {:.2} ms, {:.2} ms without the entry (round trip {trip:.0} µs): it adds {:.1} %",
+        with / 1000.0,
+        without / 1000.0,
+        100.0 * (with - without + trip) / (without - trip)
+    );
+    Ok(())
 }
 
 async fn register(platform: &Platform) -> anyhow::Result<i64> {

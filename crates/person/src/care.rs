@@ -104,7 +104,10 @@ pub async fn note(tx: &mut Tx<'_>, relations: &[NewCareRelation]) -> Result<()> 
             set since = least(c.since, excluded.since),
                 until = case when excluded.until is null or c.until is null then excluded.until
                              else greatest(c.until, excluded.until) end
-            where c.since > excluded.since or c.until is distinct from excluded.until",
+            where c.since > excluded.since
+               or c.until is distinct from
+                  case when excluded.until is null or c.until is null then excluded.until
+                       else greatest(c.until, excluded.until) end",
     )
     .bind(relations.iter().map(|r| r.identity_id).collect::<Vec<_>>())
     .bind(relations.iter().map(|r| i32::try_from(r.institution.get()).unwrap_or(0)).collect::<Vec<_>>())
