@@ -1,4 +1,4 @@
-//! Writing identity records, their time line and the best known values of persons, set by set.
+//! Writing identity records and their time line, set by set.
 
 use chrono::{DateTime, Utc};
 use contracts::PersonLinked;
@@ -8,16 +8,18 @@ use standards::pinyin::initials;
 use store::{DbDoing, Tx};
 
 use crate::linking::Item;
-use crate::sealed::{ADDRESS, CARD, CITIZEN, CREDENTIAL, PHONE, Seal};
+use crate::sealed::{ADDRESS, CARD, CITIZEN, CONTACT_PHONE, CREDENTIAL, PHONE, Seal, unhex};
 
 const INSERT: &str = "
     insert into identity_record (institution_id, local_no, person_id, name, initials, sex, birth_date,
         credential_kind, credential_no, citizen_id, card_no, phone, address, region, blood_abo, blood_rh,
-        registered, link_rule, citizen_blind, credential_blind, card_blind, phone_blind, updated_at)
+        registered, link_rule, citizen_blind, credential_blind, card_blind, phone_blind, ethnicity, contact_name,
+        contact_relation, contact_phone, died_on, own_blind, claim_blind, updated_at)
     select $1, t.* , $2
     from unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[], $10::text[],
         $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[],
-        $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[]) as t
+        $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::text[], $25::text[], $26::text[],
+        $27::text[], $28::date[], $29::bytea[], $30::bytea[]) as t
     on conflict (institution_id, local_no) do nothing
     returning id, local_no";
 
@@ -28,13 +30,17 @@ const UPDATE: &str = "
         card_no = t.card_no, phone = t.phone, address = t.address, region = t.region, blood_abo = t.blood_abo,
         blood_rh = t.blood_rh, registered = t.registered, link_rule = t.link_rule, updated_at = $2,
         citizen_blind = t.citizen_blind, credential_blind = t.credential_blind, card_blind = t.card_blind,
-        phone_blind = t.phone_blind
+        phone_blind = t.phone_blind, ethnicity = t.ethnicity, contact_name = t.contact_name,
+        contact_relation = t.contact_relation, contact_phone = t.contact_phone, died_on = t.died_on,
+        own_blind = t.own_blind, claim_blind = t.claim_blind
     from unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[], $10::text[],
         $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[],
-        $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[])
+        $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::text[], $25::text[], $26::text[],
+        $27::text[], $28::date[], $29::bytea[], $30::bytea[])
         as t (local_no, person_id, name, initials, sex, birth_date, credential_kind, credential_no, citizen_id,
               card_no, phone, address, region, blood_abo, blood_rh, registered, link_rule, citizen_blind,
-              credential_blind, card_blind, phone_blind)
+              credential_blind, card_blind, phone_blind, ethnicity, contact_name, contact_relation, contact_phone,
+              died_on, own_blind, claim_blind)
     where i.institution_id = $1 and i.local_no = t.local_no
     returning i.id, i.local_no";
 
@@ -81,6 +87,13 @@ async fn write(
         .bind(seal.blinds(CREDENTIAL, credentials()))
         .bind(seal.blinds(CARD, cards()))
         .bind(seal.blinds(PHONE, phones()))
+        .bind(text(|i| i.next.ethnicity.clone()))
+        .bind(text(|i| i.next.contact_name.clone()))
+        .bind(text(|i| i.next.contact_relation.clone()))
+        .bind(seal.texts(CONTACT_PHONE, items.iter().map(|i| i.next.contact_phone.as_str()))?)
+        .bind(items.iter().map(|i| i.next.died_on).collect::<Vec<_>>())
+        .bind(items.iter().map(|i| i.own.as_deref().map(unhex)).collect::<Vec<_>>())
+        .bind(items.iter().map(|i| i.claim.as_deref().map(unhex)).collect::<Vec<_>>())
         .fetch_all(&mut **tx)
         .await
         .db("write identity records")?;
@@ -190,67 +203,4 @@ pub(crate) async fn tell(tx: &mut Tx<'_>, entries: &[Entry<'_>]) -> Result<()> {
         .collect();
     let events: Vec<(&str, &PersonLinked)> = moves.iter().map(|(id, event)| (id.as_str(), event)).collect();
     store::outbox::emit_all(tx, PersonLinked::TOPIC, &events).await
-}
-
-// Field by field the newest registration that has a value; records known only from facts come last.
-const RECOMPUTE: &str = "
-    with latest as (
-        select person_id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh,
-               row_number() over (partition by person_id order by registered desc, updated_at desc, id desc) as n
-        from identity_record where person_id = any($1)
-    ), best as (
-        select person_id,
-            coalesce((array_agg(name order by n) filter (where name <> ''))[1], '') as name,
-            coalesce((array_agg(sex order by n) filter (where sex in ('1', '2')))[1], min(sex), '0') as sex,
-            (array_agg(birth_date order by n) filter (where birth_date is not null))[1] as birth_date,
-            coalesce((array_agg(phone order by n) filter (where phone <> ''))[1], '') as phone,
-            coalesce((array_agg(address order by n) filter (where address <> ''))[1], '') as address,
-            coalesce((array_agg(region order by n) filter (where region <> '000000000000'))[1], '000000000000')
-                as region,
-            coalesce((array_agg(blood_abo order by n) filter (where blood_abo <> ''))[1], '') as blood_abo,
-            coalesce((array_agg(blood_rh order by n) filter (where blood_rh <> ''))[1], '') as blood_rh
-        from latest group by person_id
-    )
-    update person p
-    set name = b.name, sex = b.sex, birth_date = b.birth_date, phone = b.phone, address = b.address,
-        region = b.region, blood_abo = b.blood_abo, blood_rh = b.blood_rh
-    from best b
-    where p.id = b.person_id
-      and (p.name, p.sex, p.birth_date, p.phone, p.address, p.region, p.blood_abo, p.blood_rh)
-          is distinct from
-          (b.name, b.sex, b.birth_date, b.phone, b.address, b.region, b.blood_abo, b.blood_rh)";
-
-/// Recomputes the best known values of persons. They are locked in order first, so that of two transactions the
-/// second sees what the first did.
-pub(crate) async fn recompute(tx: &mut Tx<'_>, persons: &[i64]) -> Result<()> {
-    if persons.is_empty() {
-        return Ok(());
-    }
-    sqlx::query("select id from person where id = any($1) order by id for no key update")
-        .bind(persons)
-        .execute(&mut **tx)
-        .await
-        .db("lock persons")?;
-    sqlx::query(RECOMPUTE).bind(persons).execute(&mut **tx).await.db("recompute persons")?;
-    Ok(())
-}
-
-/// A person whose last record with the person's citizen number has gone no longer holds that number.
-pub(crate) async fn release_numbers(tx: &mut Tx<'_>, persons: &[i64]) -> Result<()> {
-    if persons.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        // Of an encrypted number and one that is still plain nobody can tell here whether they are equal: it stays.
-        "update person p set citizen_id = null, citizen_blind = null
-         where p.id = any($1) and p.citizen_id is not null and not exists (
-             select from identity_record i where i.person_id = p.id and i.citizen_id is not null
-                and (i.citizen_blind = p.citizen_blind or i.citizen_id = p.citizen_id
-                     or (i.citizen_blind is null) <> (p.citizen_blind is null)))",
-    )
-    .bind(persons)
-    .execute(&mut **tx)
-    .await
-    .db("release citizen numbers")?;
-    Ok(())
 }

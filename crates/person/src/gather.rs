@@ -1,6 +1,6 @@
 //! Reading identity records for the linker, a whole chunk with one query.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kernel::Result;
 use sqlx::Row;
@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Tx};
 
 use crate::known::Known;
-use crate::sealed::{ADDRESS, CARD, CITIZEN, CONTACT_PHONE, CREDENTIAL, PHONE, open, open_option};
+use crate::sealed::{ADDRESS, CARD, CITIZEN, CONTACT_PHONE, CREDENTIAL, PHONE, Seal, open, open_option};
 
 /// As much of an identity record as most facts need.
 #[derive(Debug, Clone, Copy)]
@@ -23,9 +23,11 @@ pub(crate) struct Brief {
 pub(crate) struct Record {
     pub id: i64,
     pub person_id: i64,
-    /// The citizen number that the person holds.
-    pub person_number: Option<String>,
     pub rule: String,
+    /// Whose registration it is.
+    pub institution: i64,
+    /// Whether somebody decided that the citizen number is not the patient's.
+    pub disowned: bool,
     /// Written by a transaction that has ended: it cannot vanish by a roll-back.
     pub settled: bool,
     pub known: Known,
@@ -40,13 +42,85 @@ const BRIEFS: &str = "
     where institution_id = $1 and local_no = any($2)";
 
 const RECORDS: &str = "
-    select i.id, i.local_no, i.person_id, p.citizen_id as person_number, i.link_rule,
+    select i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.link_rule,
            age(i.xmin) > age((select pg_snapshot_xmin(pg_current_snapshot())::xid)) as settled,
            i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
            i.contact_phone, i.died_on, i.registered
-    from identity_record i join person p on p.id = i.person_id
+    from identity_record i
     where i.institution_id = $1 and i.local_no = any($2)";
+
+// Records and their persons in one statement, so that both are of one moment. Numbers that were written before they
+// were encrypted are found by the last part; its index is empty afterwards.
+const NEIGHBOURS: &str = "
+    with near as (
+        select person_id as id from identity_record where id = any($1)
+        union select unnest($2::bigint[])
+        union select id from person where citizen_blind = any($3)
+        union select id from person
+              where citizen_id is not null and citizen_blind is null and citizen_id = any($4)
+    )
+    select p.version, p.citizen_blind, p.citizen_id as plain, p.merged_into,
+           i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.link_rule, false as settled,
+           i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
+           i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
+           i.contact_phone, i.died_on, i.registered
+    from near n join person p on p.id = n.id cross join lateral (
+        select * from identity_record r where r.person_id = n.id
+        order by r.registered desc, r.updated_at desc, r.id desc limit $5) i";
+
+/// A person nearby.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PersonRow {
+    pub version: i32,
+    pub citizen_blind: Option<Vec<u8>>,
+    /// The number where it is not encrypted yet.
+    pub plain: Option<String>,
+    pub merged_into: Option<i64>,
+}
+
+/// All records of the persons of these records, of these persons, and of those who hold these numbers; each person
+/// with so many of its records at most.
+pub(crate) async fn neighbours(
+    tx: &mut Tx<'_>,
+    records: &BTreeSet<i64>,
+    persons: &BTreeSet<i64>,
+    numbers: &[String],
+    of_person: i32,
+) -> Result<(Vec<Record>, BTreeMap<i64, PersonRow>)> {
+    if records.is_empty() && persons.is_empty() && numbers.is_empty() {
+        return Ok((Vec::new(), BTreeMap::new()));
+    }
+    let seal = Seal::of(tx)?;
+    let rows = sqlx::query(NEIGHBOURS)
+        .bind(records.iter().copied().collect::<Vec<_>>())
+        .bind(persons.iter().copied().collect::<Vec<_>>())
+        .bind(numbers.iter().filter_map(|n| seal.blind(CITIZEN, n)).collect::<Vec<_>>())
+        .bind(numbers)
+        .bind(of_person)
+        .fetch_all(&mut **tx)
+        .await
+        .db("read the neighbourhood of a chunk")?;
+    let opener = tx.keyring().opener();
+    let mut found = Vec::with_capacity(rows.len());
+    let mut holders = BTreeMap::new();
+    for row in &rows {
+        let (read, holder) = (|| {
+            let plain: Option<String> = row.try_get("plain")?;
+            let holder = PersonRow {
+                version: row.try_get("version")?,
+                citizen_blind: row.try_get("citizen_blind")?,
+                plain: plain.filter(|p| !protect::is_sealed(p)),
+                merged_into: row.try_get("merged_into")?,
+            };
+            Ok::<_, sqlx::Error>((record(row)?, holder))
+        })()
+        .db("read the neighbourhood of a chunk")?;
+        holders.insert(read.person_id, holder);
+        found.push(opened(&opener, read)?);
+    }
+    Ok((found, holders))
+}
 
 /// Finds which of these local numbers are known.
 pub(crate) async fn briefs(
@@ -101,8 +175,7 @@ pub(crate) async fn records(
     records.into_iter().map(|(no, record)| Ok((no, opened(&opener, record)?))).collect()
 }
 
-fn opened(opener: &protect::Opener, mut record: Record) -> Result<Record> {
-    record.person_number = open_option(opener, CITIZEN, record.person_number)?;
+pub(crate) fn opened(opener: &protect::Opener, mut record: Record) -> Result<Record> {
     let known = &mut record.known;
     known.citizen_id = open_option(opener, CITIZEN, known.citizen_id.take())?;
     for (what, value) in [
@@ -117,12 +190,13 @@ fn opened(opener: &protect::Opener, mut record: Record) -> Result<Record> {
     Ok(record)
 }
 
-fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
+pub(crate) fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
     Ok(Record {
         id: row.try_get("id")?,
         person_id: row.try_get("person_id")?,
-        person_number: row.try_get("person_number")?,
         rule: row.try_get("link_rule")?,
+        institution: i64::from(row.try_get::<i32, _>("institution_id")?),
+        disowned: row.try_get("number_disowned")?,
         settled: row.try_get("settled")?,
         known: Known {
             name: row.try_get("name")?,

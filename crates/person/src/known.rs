@@ -154,6 +154,11 @@ impl Known {
         Traits { name: &self.name, sex: &self.sex, birth_date: self.birth_date }
     }
 
+    /// Whether the credential is of a kind that carries a citizen number, or nobody said of which kind it is.
+    pub fn is_citizen_kind(&self) -> bool {
+        matches!(self.credential_kind.as_str(), "" | "01" | "1" | "02")
+    }
+
     /// The citizen number while nothing says that it is another's: a child under the mother's number, a borrowed card.
     /// Sex may be typed wrong where the birth date agrees, and the birth date by up to two digits where sex agrees.
     pub fn own_number(&self) -> Option<&str> {

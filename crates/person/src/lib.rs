@@ -8,15 +8,16 @@ pub mod best;
 pub mod card;
 pub mod care;
 mod divisions;
+mod engine;
 mod events;
 mod gather;
 pub mod known;
 pub mod linking;
 pub mod operations;
-mod places;
 mod population;
 mod recompute;
 pub mod review;
+pub mod runs;
 mod sealed;
 pub mod search;
 mod seen;
@@ -84,6 +85,7 @@ pub fn protected() -> Vec<Part> {
 pub struct MasterIndex {
     db: Db,
     seen: Mutex<seen::Seen>,
+    engine: engine::Current,
     options: Option<Settings>,
     institutions: Option<Arc<dyn Institutions>>,
 }
@@ -97,7 +99,7 @@ impl std::fmt::Debug for MasterIndex {
 impl MasterIndex {
     /// A master index over this database, with the settings as shipped.
     pub fn new(db: Db) -> Self {
-        Self { db, seen: Mutex::default(), options: None, institutions: None }
+        Self { db, seen: Mutex::default(), engine: engine::Current::default(), options: None, institutions: None }
     }
 
     /// With an operator's settings, and the institutions, of which some are trusted more than others.
@@ -119,6 +121,18 @@ impl MasterIndex {
             "cdc" => options.whole("person_index.trust_cdc"),
             _ => 5,
         }
+    }
+
+    /// How many records a blocking key may have to be looked at.
+    pub(crate) fn candidates_per_key(&self) -> i64 {
+        self.options.as_ref().map_or(100, |o| o.whole("person_index.candidates_per_key"))
+    }
+
+    /// The county where something is looked at: that of the institution, else of the residence.
+    pub(crate) fn county(&self, institution: InstitutionId, region: &str) -> String {
+        let card = self.institutions.as_ref().and_then(|i| i.by_id(institution));
+        let code = card.map_or_else(|| region.to_owned(), |card| card.region.as_str().to_owned());
+        code.chars().take(6).collect()
     }
 
     /// Whether risky answers wait for a second person.

@@ -70,6 +70,16 @@ pub enum Decided {
     Gone,
 }
 
+/// How urgent a task is, 1 to 5: two people under one number first, then what is nearly sure.
+pub(crate) fn priority(kind: &str, probability: f64) -> i16 {
+    match kind {
+        "number" | "two_numbers" => 2,
+        _ if probability >= 0.95 => 2,
+        _ if probability >= 0.6 => 3,
+        _ => 4,
+    }
+}
+
 /// Opens tasks; one whose pair of persons has an open one already is left out.
 pub(crate) async fn open(tx: &mut Tx<'_>, tasks: &[NewTask], version: &str, now: DateTime<Utc>) -> Result<u64> {
     if tasks.is_empty() {

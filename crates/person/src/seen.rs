@@ -34,6 +34,7 @@ fn fingerprint(state: &RandomState, row: &Demographics) -> u64 {
     state.hash_one((
         (&row.name, &row.sex, row.birth_date, &row.credential_kind, &row.credential_no),
         (&row.card_no, &row.phone, &row.address, &row.region, &row.blood_abo, &row.blood_rh),
+        (&row.ethnicity, &row.contact_name, &row.contact_relation, &row.contact_phone),
     ))
 }
 
@@ -62,7 +63,7 @@ impl Seen {
 
     /// The identity record of a row that certainly changes nothing. Registrations are always looked at.
     pub(crate) fn settled(&mut self, institution: i64, row: &Demographics) -> Option<i64> {
-        if row.registration {
+        if row.registration || row.withdrawn || row.died_on.is_some() {
             return None;
         }
         let entry = self.get(self.key(institution, &row.local_no))?;

@@ -93,7 +93,7 @@ impl Inner {
         Ok(tally.totals())
     }
 
-    // Withdrawn rows need no identity record: what they end has its own.
+    // What a withdrawn row ends has its own identity record; a withdrawn registration or death has to be taken back there.
     async fn link(
         &self,
         tx: &mut Tx<'_>,
@@ -103,12 +103,19 @@ impl Inner {
         now: DateTime<Utc>,
     ) -> Result<Vec<Option<i64>>> {
         let Some(person) = &dataset.person else { return Ok(vec![None; good.len()]) };
-        let alive: Vec<usize> = (0..good.len()).filter(|i| !good[*i].withdrawn).collect();
-        let demographics: Vec<Demographics> =
-            alive.iter().map(|i| demographics(person, &good[*i].values)).collect();
+        let takes_back = person.registration || person.died_on.is_some();
+        let told = |i: &usize| {
+            let row = &good[*i];
+            !row.withdrawn || (takes_back && row.values[person.local_no].text().is_some_and(|no| !no.is_empty()))
+        };
+        let told: Vec<usize> = (0..good.len()).filter(told).collect();
+        let demographics: Vec<Demographics> = told
+            .iter()
+            .map(|i| Demographics { withdrawn: good[*i].withdrawn, ..demographics(person, &good[*i].values) })
+            .collect();
         let ids = self.parts.linker.link(tx, batch.institution, &demographics, batch.id, now).await?;
         let mut identities = vec![None; good.len()];
-        for (i, id) in alive.into_iter().zip(ids) {
+        for (i, id) in told.into_iter().zip(ids).filter(|(i, _)| !good[*i].withdrawn) {
             identities[i] = Some(id);
         }
         Ok(identities)

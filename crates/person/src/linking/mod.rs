@@ -1,14 +1,21 @@
-//! The first linker, behind the seam of `contracts::Linker`: a chunk of rows at a time, set by set.
+//! On-line linking, behind the seam of `contracts::Linker`: a chunk of rows at a time, set by set.
 //!
-//! - equal institution and local number: the same identity record;
-//! - the same valid citizen number and nothing known that disagrees (name, sex, birth): the same person;
-//! - otherwise a new person. A citizen number that disagrees with its holder, or with the sex and birth it tells
-//!   itself, links nothing and is left on the time line as `citizen_id_conflict` for review.
+//! 1. Most rows name a local number that is known and say nothing new: answered from memory or by one look-up.
+//! 2. New and changed records take part in the claims (`nearby`), so that of two transactions that register the same
+//!    person at once the second waits for the first.
+//! 3. Their neighbourhood is read: records that share a blocking key or hold their citizen number, with all records of
+//!    those persons. Over-frequent keys are passed over.
+//! 4. The neighbourhood is clustered anew under the decisions of people (`decide`, pure); the difference to what is there
+//!    is written (`write`), after the persons it touches were locked and found unchanged.
 //!
-//! Rows are processed in the order of local numbers and citizen numbers, so that two calls at once wait for each
-//! other instead of blocking each other; who comes second finds what the first one made.
+//! A citizen number that disagrees with its holder, or with the birth it tells itself, links nothing and is left on the
+//! time line as `citizen_id_conflict`, with a review task.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod decide;
+mod nearby;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 
 use chrono::{DateTime, Utc};
@@ -19,22 +26,26 @@ use kernel::{Error, Refusal, Result};
 use store::Tx;
 
 use crate::MasterIndex;
-use crate::events::{self, Entry};
+use crate::engine::Engine;
 use crate::gather::{self, Record};
 use crate::known::{Known, says_something};
-use crate::places;
+
+pub(crate) use nearby::{claim_of_number, hold};
+pub(crate) use write::put_keys;
 
 /// Linked by a citizen number that agrees.
 pub const CITIZEN_ID: &str = "citizen_id";
+/// Linked by the weight of evidence.
+pub const MODEL: &str = "model";
 /// The record was found by institution and local number.
 pub const LOCAL_NO: &str = "local_no";
 /// Nothing to link by: a person of its own.
 pub const NEW: &str = "new";
-/// A citizen number that disagrees with its holder or with itself: not linked, for review.
+/// A citizen number that disagrees with its holder or with itself: for review.
 pub const CONFLICT: &str = "citizen_id_conflict";
 
-/// How often a chunk is looked at again because another transaction registered one of its patients first.
-const ROUNDS: usize = 5;
+/// How often a chunk is looked at again because another transaction changed what it was decided from.
+const ROUNDS: usize = 8;
 
 /// A record to be written.
 #[derive(Debug)]
@@ -44,19 +55,40 @@ pub(crate) struct Item<'r> {
     pub next: Known,
     /// What is there; `None` for a new one.
     pub before: Option<Record>,
+    /// Prepared for comparison, and its blocking keys with their rule.
+    pub prepared: linkage::Record,
+    pub keys: Vec<(i64, u16)>,
     /// The person it will be linked to.
     pub person: i64,
-    /// Why.
+    /// Why, and with how many bits of evidence.
     pub rule: String,
+    pub weight: Option<f32>,
+    /// Blind index of its own citizen number, and the same where its person holds that number.
+    pub own: Option<String>,
+    pub claim: Option<String>,
 }
 
-impl Item<'_> {
-    /// Whether its citizen number decides anew where it belongs.
-    pub(crate) fn decides(&self) -> bool {
-        self.next.citizen_id.is_some()
-            && self.before.as_ref().is_none_or(|before| {
-                before.known.citizen_id != self.next.citizen_id || before.rule == CONFLICT
-            })
+impl<'r> Item<'r> {
+    fn new(engine: &Engine, local_no: &'r str, next: Known, before: Option<Record>) -> Self {
+        let prepared = engine.prepare(&next, before.as_ref().is_some_and(|b| b.disowned));
+        let keys = engine.keys(&prepared);
+        Self {
+            local_no,
+            next,
+            before,
+            prepared,
+            keys,
+            person: 0,
+            rule: String::new(),
+            weight: None,
+            own: None,
+            claim: None,
+        }
+    }
+
+    /// Whether somebody decided that the citizen number is not the patient's.
+    pub(crate) fn disowned(&self) -> bool {
+        self.before.as_ref().is_some_and(|b| b.disowned)
     }
 }
 
@@ -141,6 +173,7 @@ impl MasterIndex {
         now: DateTime<Utc>,
     ) -> Result<HashMap<String, i64>> {
         let mut answers = HashMap::with_capacity(open.len());
+        let engine = self.engine.get(tx, now).await?;
         let mut items: Vec<Item<'_>> = Vec::new();
         let mut to_read: Vec<&str> = Vec::new();
 
@@ -151,14 +184,19 @@ impl MasterIndex {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             for (local_no, rows) in open {
                 match briefs.get(*local_no) {
-                    Some(brief) if brief.registered || !rows.iter().any(|row| says_something(row)) => {
+                    Some(brief)
+                        if !rows.iter().any(|r| r.withdrawn || r.died_on.is_some())
+                            && (brief.registered || !rows.iter().any(|row| says_something(row))) =>
+                    {
                         answers.insert((*local_no).to_owned(), brief.id);
                         if brief.settled {
                             let rows = rows.iter().copied().filter(|_| !brief.registered);
                             seen.remember(institution, local_no, brief.id, brief.registered, rows);
                         }
                     }
-                    None if !rows.iter().any(|r| r.registration) => items.push(newcomer(local_no, rows)),
+                    None if !rows.iter().any(|r| r.registration || r.withdrawn) => {
+                        items.push(newcomer(&engine, local_no, rows));
+                    }
                     _ => to_read.push(local_no),
                 }
             }
@@ -171,7 +209,11 @@ impl MasterIndex {
             for local_no in to_read {
                 let rows = &open[local_no];
                 let Some(record) = records.remove(local_no) else {
-                    items.push(newcomer(local_no, rows));
+                    if rows.iter().all(|r| r.withdrawn) {
+                        answers.insert(local_no.to_owned(), 0);
+                    } else {
+                        items.push(newcomer(&engine, local_no, rows));
+                    }
                     continue;
                 };
                 if changed_by(&record.known, rows).is_some() {
@@ -195,24 +237,55 @@ impl MasterIndex {
                 answers.insert(local_no.to_owned(), id);
                 let Some(record) = records.remove(local_no) else { continue };
                 if let Some(next) = changed_by(&record.known, &open[local_no]) {
-                    items.push(Item { local_no, next, before: Some(record), person: 0, rule: String::new() });
+                    items.push(Item::new(&engine, local_no, next, Some(record)));
                 }
             }
         }
         if !items.is_empty() {
             items.sort_by_key(|item| item.local_no);
-            store(tx, institution, &mut items, &mut answers, batch, now).await?;
+            self.place(tx, &engine, institution, items, &mut answers, batch, now).await?;
         }
         Ok(answers)
     }
+
+    /// Links records and writes them. What somebody else registered meanwhile is left for the next round.
+    #[allow(clippy::too_many_arguments)]
+    async fn place(
+        &self,
+        tx: &mut Tx<'_>,
+        engine: &Engine,
+        institution: i64,
+        mut items: Vec<Item<'_>>,
+        answers: &mut HashMap<String, i64>,
+        batch: i64,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        nearby::claim(tx, institution, &items).await?;
+        let meanwhile = nearby::registered_meanwhile(tx, institution, &items).await?;
+        items.retain(|item| item.before.is_some() || !meanwhile.contains(item.local_no));
+        for _ in 0..ROUNDS {
+            let around = nearby::read(tx, engine, &items, self.candidates_per_key(), now).await?;
+            let plan = decide::decide(engine, &around.around);
+            if !write::unchanged(tx, &write::touched(&plan, &items, &around)).await? {
+                continue;
+            }
+            store::crash::point("person.decided");
+            let place = write::Place { institution, batch, now };
+            let inserted = write::write(self, tx, engine, &mut items, &around, plan, place).await?;
+            store::crash::point("person.linked");
+            answers.extend(inserted);
+            return Ok(());
+        }
+        Err(Error::fault("link records", "other transactions kept changing the persons nearby"))
+    }
 }
 
-fn newcomer<'r>(local_no: &'r str, rows: &[&Demographics]) -> Item<'r> {
+fn newcomer<'r>(engine: &Engine, local_no: &'r str, rows: &[&Demographics]) -> Item<'r> {
     let mut next = Known::default();
     for row in rows {
         next.apply(row);
     }
-    Item { local_no, next, before: None, person: 0, rule: String::new() }
+    Item::new(engine, local_no, next, None)
 }
 
 /// What the rows make of what is known; `None` when nothing changes.
@@ -222,60 +295,4 @@ fn changed_by(known: &Known, rows: &[&Demographics]) -> Option<Known> {
         next.apply(row);
     }
     (next != *known).then_some(next)
-}
-
-/// Writes records, links, time line and the persons' best values.
-async fn store(
-    tx: &mut Tx<'_>,
-    institution: i64,
-    items: &mut [Item<'_>],
-    answers: &mut HashMap<String, i64>,
-    batch: i64,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let made: BTreeSet<i64> = places::place(tx, items, now).await?.into_iter().collect();
-    let (old, new): (Vec<&Item<'_>>, Vec<&Item<'_>>) = items.iter().partition(|item| item.before.is_some());
-
-    let inserted: HashMap<String, i64> =
-        events::insert(tx, institution, now, &new).await?.into_iter().map(|(id, no)| (no, id)).collect();
-    // Before the persons without records go: a record that exists may have moved to one of those made here.
-    events::update(tx, institution, now, &old).await?;
-    if inserted.len() < new.len() {
-        places::drop_empty(tx, &made).await?;
-    }
-
-    let mut entries = Vec::with_capacity(items.len());
-    let mut touched = BTreeSet::new();
-    let mut left = BTreeSet::new();
-    let mut first_of = BTreeSet::new();
-    for item in &new {
-        let Some(id) = inserted.get(item.local_no) else { continue };
-        entries.push(Entry { kind: "registered", ..Entry::of(*id, item.person, &item.rule) });
-        // A person made for this record alone already has its values.
-        if !made.contains(&item.person) || !first_of.insert(item.person) {
-            touched.insert(item.person);
-        }
-    }
-    for item in &old {
-        let Some(before) = &item.before else { continue };
-        let moved = before.person_id != item.person;
-        let linked = moved || before.rule != item.rule;
-        entries.push(Entry {
-            from_person: Some(before.person_id).filter(|_| moved),
-            kind: if linked { "linked" } else { "updated" },
-            ..Entry::of(before.id, item.person, if linked { &item.rule } else { LOCAL_NO })
-        });
-        touched.extend([before.person_id, item.person]);
-        if before.known.citizen_id.is_some() {
-            left.insert(before.person_id);
-        }
-    }
-    events::trail(tx, &entries, Some(batch), now).await?;
-    events::tell(tx, &entries).await?;
-    let touched: Vec<i64> = touched.into_iter().collect();
-    events::recompute(tx, &touched).await?;
-    let left: Vec<i64> = left.into_iter().collect();
-    events::release_numbers(tx, &left).await?;
-    answers.extend(inserted);
-    Ok(())
 }

@@ -15,7 +15,7 @@ use store::{DbDoing, Gated, Tx};
 use super::rules::{By, Change, Decision, Holder, Linked, Order, PersonId, RecordId, State, Verdict, plan};
 use super::{Done, kind_name};
 use crate::events::{self, Entry};
-use crate::{MasterIndex, recompute, review};
+use crate::{MasterIndex, linking, recompute, review};
 
 /// Records linked by hand.
 pub(crate) const BY_HAND: &str = "manual";
@@ -190,6 +190,9 @@ pub(crate) async fn load(tx: &mut Tx<'_>, persons: &BTreeSet<PersonId>) -> Resul
             .db("read pins")?;
     state.pins = pins.into_iter().collect();
     let numbers: BTreeSet<&String> = state.records.values().filter_map(|r| r.any_number.as_ref()).collect();
+    // Whoever registers one of these numbers at this moment waits, or is waited for.
+    let claims: BTreeSet<i64> = numbers.iter().map(|n| linking::claim_of_number(n)).collect();
+    linking::hold(tx, &claims.into_iter().collect::<Vec<_>>()).await?;
     state.held_elsewhere = sqlx::query_scalar::<_, String>(
         "select encode(citizen_blind, 'hex') from person
          where citizen_blind in (select decode(n, 'hex') from unnest($1::text[]) as n) and id <> all($2)",
@@ -512,17 +515,27 @@ async fn marks(tx: &mut Tx<'_>, change: &Change, actor: &Actor<'_>, operation: i
     Ok(())
 }
 
-/// Gives persons the numbers that they hold from now on. Claims of their records must be empty or settled afterwards.
-pub(crate) async fn numbers(tx: &mut Tx<'_>, change: &Change) -> Result<()> {
-    if change.numbers.is_empty() {
+/// Frees the numbers of persons that are about to hold another or none: two persons may exchange one.
+pub(crate) async fn free_numbers(tx: &mut Tx<'_>, change: &Change) -> Result<()> {
+    let held: Vec<i64> =
+        change.numbers.iter().filter(|(_, s)| s.before.is_some()).map(|(id, _)| *id).collect();
+    if held.is_empty() {
         return Ok(());
     }
-    // All are freed first: two persons may exchange a number.
     sqlx::query("update person set citizen_id = null, citizen_blind = null where id = any($1)")
-        .bind(change.numbers.keys().copied().collect::<Vec<_>>())
+        .bind(held)
         .execute(&mut **tx)
         .await
         .db("free citizen numbers")?;
+    Ok(())
+}
+
+/// Gives persons the numbers that they hold from now on. Claims of their records must be empty or settled afterwards.
+async fn numbers(tx: &mut Tx<'_>, change: &Change) -> Result<()> {
+    if change.numbers.is_empty() {
+        return Ok(());
+    }
+    free_numbers(tx, change).await?;
     let given: Vec<(i64, &String)> =
         change.numbers.iter().filter_map(|(id, s)| Some((*id, s.after.as_ref()?))).collect();
     sqlx::query(

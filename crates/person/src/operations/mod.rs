@@ -11,7 +11,7 @@ use kernel::{Reach, Refusal, Result};
 use store::AuditEntry;
 
 pub use rules::{Change, Decision, Order, PersonId, RecordId, Verdict, kind_name};
-pub(crate) use carry::carry_out_for;
+pub(crate) use carry::{BY_HAND, carry_out_for, free_numbers, links, merged, pairs};
 pub use carry::{Past, history, of_id};
 
 use crate::MasterIndex;

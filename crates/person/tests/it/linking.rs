@@ -63,13 +63,13 @@ async fn who_becomes_one_person() {
             "citizen_id_conflict",
         ),
         (
-            "another sex",
+            "a sex typed wrong",
             zhang("a", &id),
             registration("b", "张三", "2", "1980-01-01", &id),
-            false,
-            "citizen_id_conflict",
+            true,
+            "citizen_id",
         ),
-        ("a wrong check digit", zhang("a", &id), zhang("b", "411503198001010012"), false, "new"),
+        ("a wrong check digit", zhang("a", &id), zhang("b", "411503198001010012"), true, "model"),
         ("no number", zhang("a", &id), zhang("b", ""), false, "new"),
         ("the same local number elsewhere", zhang("a", &id), zhang("a", ""), false, "new"),
         ("another number", zhang("a", &id), zhang("b", &number("1980-01-01", 3)), false, "citizen_id"),
@@ -241,7 +241,7 @@ async fn a_conflict_that_is_corrected_is_linked() {
     let id = number("1980-01-01", 1);
     let right = registration("a", "张三", "1", "1980-01-01", &id);
     let first = link(&db, &index, COUNTY_HOSPITAL, std::slice::from_ref(&right)).await.unwrap()[0];
-    let typo = registration("b", "张山", "1", "1980-01-01", &id);
+    let typo = registration("b", "李四", "1", "1980-01-01", &id);
     let second = link(&db, &index, TOWNSHIP, &[typo]).await.unwrap()[0];
     assert_ne!(person_of(&db, first).await.0, person_of(&db, second).await.0);
     link(&db, &index, TOWNSHIP, &[Demographics { local_no: "b".into(), ..right }]).await.unwrap();

@@ -1,0 +1,286 @@
+//! What lies near the records of a chunk: who else is being registered at this moment, which records share a key, and
+//! all records of their persons. A handful of queries whatever the size of the chunk, bounded work for each record.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use kernel::Result;
+use sqlx::Row;
+use standards::pinyin::initials;
+use store::{DbDoing, Tx};
+
+use super::Item;
+use super::decide::{Neighbourhood, Node};
+use crate::engine::Engine;
+use crate::gather::{self, Record};
+use crate::known::{Known, Traits};
+use crate::operations::pairs;
+use crate::operations::rules::Holder;
+use crate::sealed::{CITIZEN, Seal, hex};
+
+/// Candidates that one record is compared with at most: those it shares most keys with.
+const COMPARED: usize = 48;
+/// Records of one person that are read.
+const OF_PERSON: i32 = 64;
+
+/// What was found, with what writing needs of it.
+#[derive(Debug, Default)]
+pub(super) struct Nearby {
+    pub around: Neighbourhood,
+    /// Records that are not of the chunk, by number.
+    pub records: HashMap<i64, Record>,
+    /// Counts of changes of the persons, as read together with their records.
+    pub versions: BTreeMap<i64, i32>,
+    /// Plain citizen numbers by their blind index.
+    pub numbers: HashMap<String, String>,
+}
+
+/// Takes part in the table of claims: whoever registers the same person at this moment waits here until this
+/// transaction ends, and then sees what it did. The rows are gone again at once; what makes others wait is that they
+/// were written by a transaction that has not ended. In order, so that two chunks cannot wait for each other.
+pub(super) async fn claim(tx: &mut Tx<'_>, institution: i64, items: &[Item<'_>]) -> Result<()> {
+    let blinder = tx.keyring().blinder(protect::Domain::Identity)?;
+    let claim = |kind: &str, text: &str| {
+        let digest = blinder.blind(kind, text);
+        digest[..8].iter().fold(0_i64, |n, byte| n << 8 | i64::from(*byte))
+    };
+    let mut keys = BTreeSet::new();
+    for item in items {
+        if item.before.is_none() {
+            keys.insert(claim("claim.local", &format!("{institution}号{}", item.local_no)));
+        }
+        if let Some(number) = item.next.own_number() {
+            keys.insert(claim_of_number(&hex(&blinder.blind(CITIZEN.kind, number))));
+        }
+        if let (false, Some(birth)) = (Traits::nameless(&item.next.name), item.next.birth_date) {
+            keys.insert(claim("claim.name", &format!("{}{birth}", initials(&item.next.name))));
+        }
+    }
+    hold(tx, &keys.into_iter().collect::<Vec<_>>()).await
+}
+
+/// The claim of a citizen number, from its blind index.
+pub(crate) fn claim_of_number(blind: &str) -> i64 {
+    i64::from_str_radix(blind.get(..15).unwrap_or_default(), 16).unwrap_or_default()
+}
+
+/// Holds claims (sorted) until the transaction ends.
+pub(crate) async fn hold(tx: &mut Tx<'_>, keys: &[i64]) -> Result<()> {
+    sqlx::query("insert into link_claim (key) select unnest($1::bigint[]) on conflict do nothing")
+        .bind(keys)
+        .execute(&mut **tx)
+        .await
+        .db("claim who is being registered")?;
+    sqlx::query("delete from link_claim where key = any($1)")
+        .bind(keys)
+        .execute(&mut **tx)
+        .await
+        .db("take claims away")?;
+    Ok(())
+}
+
+/// Local numbers among these that somebody registered while this transaction waited for its claims.
+pub(super) async fn registered_meanwhile(
+    tx: &mut Tx<'_>,
+    institution: i64,
+    items: &[Item<'_>],
+) -> Result<HashSet<String>> {
+    let new: Vec<&str> = items.iter().filter(|i| i.before.is_none()).map(|i| i.local_no).collect();
+    if new.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found: Vec<String> = sqlx::query_scalar(
+        "select local_no from identity_record where institution_id = $1 and local_no = any($2)",
+    )
+    .bind(institution as i32)
+    .bind(&new)
+    .fetch_all(&mut **tx)
+    .await
+    .db("look who was registered meanwhile")?;
+    Ok(found.into_iter().collect())
+}
+
+/// Records that share a key with records of the chunk; those that share most keys first, so many as are compared.
+async fn sharing(
+    tx: &mut Tx<'_>,
+    engine: &Engine,
+    items: &[Item<'_>],
+    cap: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Vec<Shared>>> {
+    let mut holders: BTreeMap<i64, (u16, Vec<usize>)> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        for (key, rule) in &item.keys {
+            holders.entry(*key).or_insert_with(|| (*rule, Vec::new())).1.push(at);
+        }
+    }
+    let keys: Vec<i64> = holders.keys().copied().collect();
+    // A key with too many records tells nobody apart: narrower ones find the same person.
+    let rows = sqlx::query(
+        "select k.key, l.identity_id from unnest($1::bigint[]) as k (key) cross join lateral (
+             select identity_id from link_key where key = k.key limit $2) l
+         where not exists (select from link_frequent f where f.key = k.key)",
+    )
+    .bind(&keys)
+    .bind(cap + 1)
+    .fetch_all(&mut **tx)
+    .await
+    .db("find records by their keys")?;
+    let mut found: HashMap<i64, Vec<i64>> = HashMap::new();
+    (|| {
+        for row in &rows {
+            found.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
+        }
+        Ok::<_, sqlx::Error>(())
+    })()
+    .db("read records by their keys")?;
+    let mut frequent = Vec::new();
+    let mut shared: Vec<HashMap<Shared, u32>> = items.iter().map(|_| HashMap::new()).collect();
+    for (key, (rule, at)) in &holders {
+        let there = found.get(key).map_or(&[][..], Vec::as_slice);
+        if there.len() as i64 > cap {
+            frequent.push((*key, *rule));
+            continue;
+        }
+        if (there.len() + at.len()) as i64 > cap + 1 {
+            continue;
+        }
+        for a in at {
+            for id in there.iter().filter(|id| items[*a].before.as_ref().is_none_or(|b| b.id != **id)) {
+                *shared[*a].entry(Shared::Record(*id)).or_default() += 1;
+            }
+            for b in at.iter().filter(|b| *b != a) {
+                *shared[*a].entry(Shared::Item(*b)).or_default() += 1;
+            }
+        }
+    }
+    note_frequent(tx, engine, &frequent, now).await?;
+    Ok(shared
+        .into_iter()
+        .map(|of| {
+            let mut of: Vec<(Shared, u32)> = of.into_iter().collect();
+            of.sort_by_key(|(who, n)| (std::cmp::Reverse(*n), *who));
+            of.truncate(COMPARED);
+            of.into_iter().map(|(who, _)| who).collect()
+        })
+        .collect())
+}
+
+/// Who shares a key: a record of the chunk (by position), or one that is written (by number).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Shared {
+    Item(usize),
+    Record(i64),
+}
+
+async fn note_frequent(tx: &mut Tx<'_>, engine: &Engine, keys: &[(i64, u16)], now: DateTime<Utc>) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into link_frequent (key, rule, found_at) select t.*, $3 from unnest($1::bigint[], $2::text[]) as t
+         on conflict do nothing",
+    )
+    .bind(keys.iter().map(|k| k.0).collect::<Vec<_>>())
+    .bind(keys.iter().map(|k| engine.rule_name(k.1)).collect::<Vec<_>>())
+    .bind(now)
+    .execute(&mut **tx)
+    .await
+    .db("note frequent keys")?;
+    Ok(())
+}
+
+fn traits(known: &Known) -> (String, String, Option<chrono::NaiveDate>) {
+    (known.name.clone(), known.sex.clone(), known.birth_date)
+}
+
+/// Reads the neighbourhood of a chunk.
+pub(super) async fn read(
+    tx: &mut Tx<'_>,
+    engine: &Engine,
+    items: &[Item<'_>],
+    cap: i64,
+    now: DateTime<Utc>,
+) -> Result<Nearby> {
+    let shared = sharing(tx, engine, items, cap, now).await?;
+    let seal = Seal::of(tx)?;
+    let mut nearby = Nearby::default();
+    let mut number_of = |known: &Known, disowned: bool| -> Option<String> {
+        let number = known.own_number().filter(|_| !disowned)?;
+        let blind = hex(&seal.blind(CITIZEN, number)?);
+        nearby.numbers.insert(blind.clone(), number.to_owned());
+        Some(blind)
+    };
+    let mut at_of: HashMap<i64, usize> = HashMap::new();
+    let mut nodes = Vec::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        let id = item.before.as_ref().map_or(-(at as i64) - 1, |b| b.id);
+        at_of.insert(id, at);
+        nodes.push(Node {
+            id,
+            person: item.before.as_ref().map(|b| b.person_id),
+            prepared: item.prepared.clone(),
+            number: number_of(&item.next, item.disowned()),
+            traits: traits(&item.next),
+            moving: true,
+        });
+    }
+    let candidates: BTreeSet<i64> = shared
+        .iter()
+        .flatten()
+        .filter_map(|s| if let Shared::Record(id) = s { Some(*id) } else { None })
+        .collect();
+    let persons: BTreeSet<i64> = items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.person_id).collect();
+    let numbers: Vec<String> = items.iter().filter_map(|i| i.next.own_number()).map(str::to_owned).collect();
+    let (found, holders) =
+        gather::neighbours(tx, &candidates, &persons, &numbers, OF_PERSON).await?;
+    for (id, holder) in holders {
+        nearby.versions.insert(id, holder.version);
+        let number = holder.citizen_blind.as_deref().map(hex).or_else(|| {
+            // Written before numbers were encrypted.
+            holder.plain.as_deref().and_then(|plain| seal.blind(CITIZEN, plain)).as_deref().map(hex)
+        });
+        nearby.around.persons.insert(id, Holder { number, merged_into: holder.merged_into });
+    }
+    for record in found {
+        if at_of.contains_key(&record.id) {
+            continue;
+        }
+        at_of.insert(record.id, nodes.len());
+        nodes.push(Node {
+            id: record.id,
+            person: Some(record.person_id),
+            prepared: engine.prepare(&record.known, record.disowned),
+            number: number_of(&record.known, record.disowned),
+            traits: traits(&record.known),
+            moving: false,
+        });
+        nearby.records.insert(record.id, record);
+    }
+    // Whoever holds the number of a record is compared with it whatever the keys.
+    let mut by_number: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, node) in nodes.iter().enumerate() {
+        if let Some(number) = &node.number {
+            by_number.entry(number).or_default().push(at);
+        }
+    }
+    for (at, of) in shared.iter().enumerate() {
+        let mut others: BTreeSet<usize> = of
+            .iter()
+            .filter_map(|s| match s {
+                Shared::Item(other) => Some(*other),
+                Shared::Record(id) => at_of.get(id).copied(),
+            })
+            .collect();
+        if let Some(number) = &nodes[at].number {
+            others.extend(by_number[number.as_str()].iter().take(COMPARED).filter(|other| **other != at));
+        }
+        nearby.around.candidates.insert(at, others);
+    }
+    let ids: Vec<i64> = nodes.iter().map(|n| n.id).filter(|id| *id > 0).collect();
+    if ids.len() > 1 {
+        nearby.around.pairs = pairs(tx, &ids).await?;
+    }
+    nearby.around.nodes = nodes;
+    Ok(nearby)
+}

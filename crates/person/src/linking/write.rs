@@ -1,0 +1,414 @@
+//! Carrying a plan out: persons, records, numbers, keys, time line, events, review tasks. Set by set.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use kernel::Result;
+use kernel::access::InstitutionId;
+use store::{DbDoing, Tx};
+
+use super::decide::{Doubt, Plan};
+use super::nearby::Nearby;
+use super::{CITIZEN_ID, CONFLICT, Item, LOCAL_NO, MODEL, NEW};
+use crate::engine::Engine;
+use crate::events::{self, Entry};
+use crate::known::Known;
+use crate::operations::rules::{Change, PersonId, RecordId};
+use crate::operations::{BY_HAND, free_numbers, links, merged};
+use crate::sealed::{ADDRESS, CITIZEN, PHONE, Seal};
+use crate::{MasterIndex, recompute, review};
+
+/// Where and when a chunk is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub institution: i64,
+    pub batch: i64,
+    pub now: DateTime<Utc>,
+}
+
+/// Persons that exist and that the plan changes, with the count of changes that it was made from.
+pub(super) fn touched(plan: &Plan, items: &[Item<'_>], nearby: &Nearby) -> BTreeMap<PersonId, i32> {
+    let mut persons: BTreeSet<PersonId> = plan.change.persons();
+    for (at, item) in items.iter().enumerate() {
+        persons.extend(item.before.as_ref().map(|b| b.person_id));
+        persons.extend(plan.next.records.get(&id_of(at, item)).map(|r| r.person));
+    }
+    persons.into_iter().filter_map(|id| Some((id, *nearby.versions.get(&id)?))).collect()
+}
+
+/// The number of a record of the chunk in the plan.
+pub(super) fn id_of(at: usize, item: &Item<'_>) -> RecordId {
+    item.before.as_ref().map_or(-(at as i64) - 1, |b| b.id)
+}
+
+/// Locks persons in order; whether all are as they were read.
+pub(super) async fn unchanged(tx: &mut Tx<'_>, versions: &BTreeMap<PersonId, i32>) -> Result<bool> {
+    if versions.is_empty() {
+        return Ok(true);
+    }
+    let rows: Vec<(i64, i32)> =
+        sqlx::query_as("select id, version from person where id = any($1) order by id for no key update")
+            .bind(versions.keys().copied().collect::<Vec<_>>())
+            .fetch_all(&mut **tx)
+            .await
+            .db("lock persons")?;
+    Ok(rows.into_iter().collect::<BTreeMap<_, _>>() == *versions)
+}
+
+/// Writes everything; from local number to the number of the identity record for those that are new.
+pub(super) async fn write(
+    index: &MasterIndex,
+    tx: &mut Tx<'_>,
+    engine: &Engine,
+    items: &mut [Item<'_>],
+    nearby: &Nearby,
+    mut plan: Plan,
+    place: Place,
+) -> Result<HashMap<String, i64>> {
+    let drawn: BTreeMap<PersonId, PersonId> =
+        plan.made.iter().rev().copied().zip(draw(tx, plan.made.len()).await?).collect();
+    let real = |person: PersonId| drawn.get(&person).copied().unwrap_or(person);
+    rename(&mut plan.change, &drawn);
+    for (at, item) in items.iter_mut().enumerate() {
+        let id = id_of(at, item);
+        let Some(linked) = plan.next.records.get(&id) else { continue };
+        item.person = real(linked.person);
+        let holder = plan.next.persons.get(&linked.person).and_then(|p| p.number.as_deref());
+        item.claim = linked.number.as_deref().filter(|n| holder == Some(*n)).map(str::to_owned);
+        item.own = linked.number.clone();
+        item.weight = plan.evidence.get(&id).copied();
+        item.rule = rule(item, plan.conflicts.contains(&id)).to_owned();
+    }
+
+    free_numbers(tx, &plan.change).await?;
+    let first_of = make(tx, items, nearby, &plan, &drawn, place.now).await?;
+    give_numbers(tx, nearby, &plan, &drawn).await?;
+    let (old, new): (Vec<&Item<'_>>, Vec<&Item<'_>>) = items.iter().partition(|i| i.before.is_some());
+    let inserted: HashMap<String, i64> = events::insert(tx, place.institution, place.now, &new)
+        .await?
+        .into_iter()
+        .map(|(id, no)| (no, id))
+        .collect();
+    events::update(tx, place.institution, place.now, &old).await?;
+    let chunk: BTreeSet<RecordId> = items.iter().enumerate().map(|(at, i)| id_of(at, i)).collect();
+    let mut others = plan.change.clone();
+    others.links.retain(|id, _| !chunk.contains(id));
+    links(tx, &others, MODEL).await?;
+    merged(tx, &plan.change).await?;
+
+    let mut persons: BTreeSet<PersonId> = plan.change.persons();
+    for (at, item) in items.iter().enumerate() {
+        // A person made for one record alone has its values already.
+        if first_of.get(&item.person) != Some(&id_of(at, item)) {
+            persons.insert(item.person);
+        }
+        persons.extend(item.before.as_ref().map(|b| b.person_id));
+    }
+    let alone: BTreeSet<PersonId> = first_of.keys().copied().collect();
+    let crowded: BTreeSet<PersonId> = crowded(items, &others);
+    let persons: Vec<PersonId> =
+        persons.into_iter().filter(|p| !alone.contains(p) || crowded.contains(p)).collect();
+    if !plan.change.numbers.is_empty() || !others.links.is_empty() {
+        recompute::settle_claims(tx, &persons).await?;
+    }
+    recompute::recompute(tx, &persons, &|at| index.trust(at)).await?;
+    keys(tx, engine, items, &inserted).await?;
+    tell(tx, engine, items, &others, &inserted, place).await?;
+    doubts(index, tx, engine, items, nearby, plan.doubts, &inserted, place).await?;
+    let moved: Vec<i64> =
+        plan.change.links.keys().chain(plan.evidence.keys()).copied().filter(|id| *id > 0).collect();
+    review::close_gone(tx, &moved, place.now).await?;
+    Ok(inserted)
+}
+
+/// Persons with more than one record among these.
+fn crowded(items: &[Item<'_>], others: &Change) -> BTreeSet<PersonId> {
+    let mut seen = BTreeSet::new();
+    let all = items.iter().map(|i| i.person).chain(others.links.values().map(|s| s.after));
+    all.filter(|p| !seen.insert(*p)).collect()
+}
+
+fn rename(change: &mut Change, drawn: &BTreeMap<PersonId, PersonId>) {
+    let real = |person: &mut PersonId| {
+        if let Some(id) = drawn.get(person) {
+            *person = *id;
+        }
+    };
+    for step in change.links.values_mut() {
+        real(&mut step.after);
+    }
+    for step in change.merged.values_mut() {
+        step.after.as_mut().map(real);
+    }
+    change.numbers = std::mem::take(&mut change.numbers)
+        .into_iter()
+        .map(|(mut id, step)| {
+            real(&mut id);
+            (id, step)
+        })
+        .collect();
+}
+
+/// Why a record is linked where it is.
+fn rule<'i>(item: &'i Item<'_>, conflict: bool) -> &'i str {
+    let stays = item.before.as_ref().is_some_and(|b| b.person_id == item.person);
+    match &item.before {
+        Some(before) if stays && before.rule == BY_HAND => BY_HAND,
+        _ if conflict || (item.next.citizen_id.is_some() && item.own.is_none() && !item.disowned()) => CONFLICT,
+        _ if item.claim.is_some() => CITIZEN_ID,
+        _ if item.weight.is_some() => MODEL,
+        Some(before) if stays && before.rule != CONFLICT && before.rule != CITIZEN_ID => &before.rule,
+        _ => NEW,
+    }
+}
+
+async fn draw(tx: &mut Tx<'_>, count: usize) -> Result<Vec<PersonId>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar("select nextval(pg_get_serial_sequence('person', 'id')) from generate_series(1, $1)")
+        .bind(count as i32)
+        .fetch_all(&mut **tx)
+        .await
+        .db("draw identifiers of persons")
+}
+
+const INSERT: &str = "
+    insert into person (id, citizen_id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh, died_on,
+        citizen_blind, created_at)
+    overriding system value
+    select t.*, $1 from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[],
+        $9::text[], $10::text[], $11::text[], $12::date[], $13::bytea[]) as t";
+
+/// Makes persons with the values of their first record; from person to that record.
+async fn make(
+    tx: &mut Tx<'_>,
+    items: &[Item<'_>],
+    nearby: &Nearby,
+    plan: &Plan,
+    drawn: &BTreeMap<PersonId, PersonId>,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<PersonId, RecordId>> {
+    if drawn.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let nothing = Known::default();
+    let mut firsts: BTreeMap<PersonId, (RecordId, &Known)> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        firsts.entry(item.person).or_insert((id_of(at, item), &item.next));
+    }
+    let seal = Seal::of(tx)?;
+    let mut rows: Vec<(PersonId, &Known, Option<&str>)> = Vec::with_capacity(drawn.len());
+    for (planned, id) in drawn {
+        let known = firsts.get(id).map_or(&nothing, |(_, known)| known);
+        let number = plan.next.persons.get(planned).and_then(|p| p.number.as_ref());
+        rows.push((*id, known, number.and_then(|n| nearby.numbers.get(n)).map(String::as_str)));
+    }
+    let text = |get: fn(&Known) -> &String| rows.iter().map(|(_, k, _)| get(k).clone()).collect::<Vec<String>>();
+    sqlx::query(INSERT)
+        .bind(now)
+        .bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
+        .bind(seal.options(CITIZEN, rows.iter().map(|(_, _, n)| *n))?)
+        .bind(text(|k| &k.name))
+        .bind(text(|k| &k.sex))
+        .bind(rows.iter().map(|(_, k, _)| k.birth_date).collect::<Vec<_>>())
+        .bind(seal.texts(PHONE, rows.iter().map(|(_, k, _)| k.phone.as_str()))?)
+        .bind(seal.texts(ADDRESS, rows.iter().map(|(_, k, _)| k.address.as_str()))?)
+        .bind(text(|k| &k.region))
+        .bind(text(|k| &k.blood_abo))
+        .bind(text(|k| &k.blood_rh))
+        .bind(rows.iter().map(|(_, k, _)| k.died_on).collect::<Vec<_>>())
+        .bind(seal.blinds(CITIZEN, rows.iter().map(|(_, _, n)| n.unwrap_or_default())))
+        .execute(&mut **tx)
+        .await
+        .db("write persons")?;
+    Ok(drawn.values().filter_map(|id| Some((*id, firsts.get(id)?.0))).collect())
+}
+
+/// Gives persons that exist the numbers that they hold from now on.
+async fn give_numbers(
+    tx: &mut Tx<'_>,
+    nearby: &Nearby,
+    plan: &Plan,
+    drawn: &BTreeMap<PersonId, PersonId>,
+) -> Result<()> {
+    let made: BTreeSet<PersonId> = drawn.values().copied().collect();
+    let given: Vec<(PersonId, &str)> = plan
+        .change
+        .numbers
+        .iter()
+        .filter(|(id, _)| !made.contains(id))
+        .filter_map(|(id, step)| Some((*id, nearby.numbers.get(step.after.as_ref()?)?.as_str())))
+        .collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    let seal = Seal::of(tx)?;
+    sqlx::query(
+        "update person p set citizen_id = t.number, citizen_blind = t.blind
+         from unnest($1::bigint[], $2::text[], $3::bytea[]) as t (id, number, blind) where p.id = t.id",
+    )
+    .bind(given.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(seal.texts(CITIZEN, given.iter().map(|(_, n)| *n))?)
+    .bind(seal.blinds(CITIZEN, given.iter().map(|(_, n)| *n)))
+    .execute(&mut **tx)
+    .await
+    .db("give citizen numbers")?;
+    Ok(())
+}
+
+/// Writes the keys of new records, and of changed ones what changed.
+async fn keys(
+    tx: &mut Tx<'_>,
+    engine: &Engine,
+    items: &[Item<'_>],
+    inserted: &HashMap<String, i64>,
+) -> Result<()> {
+    let (mut gone, mut come): (Vec<(i64, i64)>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
+    for item in items {
+        let before = item.before.as_ref().map(|b| (b.id, engine.keys(&engine.prepare(&b.known, b.disowned))));
+        let Some(id) = before.as_ref().map(|(id, _)| *id).or_else(|| inserted.get(item.local_no).copied()) else {
+            continue;
+        };
+        let had: BTreeSet<i64> = before.into_iter().flat_map(|(_, keys)| keys).map(|(k, _)| k).collect();
+        let has: BTreeSet<i64> = item.keys.iter().map(|(k, _)| *k).collect();
+        gone.extend(had.difference(&has).map(|k| (*k, id)));
+        // All of them: those of an old record may not have been written yet.
+        come.extend(has.iter().map(|k| (*k, id)));
+    }
+    if !gone.is_empty() {
+        sqlx::query(
+            "delete from link_key l using unnest($1::bigint[], $2::bigint[]) as t (key, id)
+             where l.key = t.key and l.identity_id = t.id",
+        )
+        .bind(gone.iter().map(|(k, _)| *k).collect::<Vec<_>>())
+        .bind(gone.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .execute(&mut **tx)
+        .await
+        .db("take keys away")?;
+    }
+    put_keys(tx, come).await
+}
+
+/// Writes keys; those that are there already are left.
+pub(crate) async fn put_keys(tx: &mut Tx<'_>, mut keys: Vec<(i64, i64)>) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    keys.sort_unstable();
+    sqlx::query(
+        "insert into link_key (key, identity_id) select * from unnest($1::bigint[], $2::bigint[])
+         on conflict do nothing",
+    )
+    .bind(keys.iter().map(|(k, _)| *k).collect::<Vec<_>>())
+    .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await
+    .db("write keys")?;
+    Ok(())
+}
+
+/// The time line and the events for others.
+async fn tell(
+    tx: &mut Tx<'_>,
+    engine: &Engine,
+    items: &[Item<'_>],
+    others: &Change,
+    inserted: &HashMap<String, i64>,
+    place: Place,
+) -> Result<()> {
+    let mut entries = Vec::with_capacity(items.len() + others.links.len());
+    let version = engine.model.version();
+    for item in items {
+        let (id, kind, from, rule) = match &item.before {
+            None => match inserted.get(item.local_no) {
+                Some(id) => (*id, "registered", None, item.rule.as_str()),
+                None => continue,
+            },
+            Some(before) => {
+                let moved = before.person_id != item.person;
+                let linked = moved || before.rule != item.rule;
+                let (kind, rule) = if linked { ("linked", item.rule.as_str()) } else { ("updated", LOCAL_NO) };
+                (before.id, kind, Some(before.person_id).filter(|_| moved), rule)
+            }
+        };
+        entries.push(Entry {
+            from_person: from,
+            kind,
+            model_version: version,
+            weight: item.weight,
+            ..Entry::of(id, item.person, rule)
+        });
+    }
+    for (id, step) in &others.links {
+        entries.push(Entry {
+            from_person: Some(step.before),
+            kind: "linked",
+            model_version: version,
+            ..Entry::of(*id, step.after, MODEL)
+        });
+    }
+    events::trail(tx, &entries, Some(place.batch), place.now).await?;
+    events::tell(tx, &entries).await
+}
+
+/// Opens review tasks.
+#[allow(clippy::too_many_arguments)]
+async fn doubts(
+    index: &MasterIndex,
+    tx: &mut Tx<'_>,
+    engine: &Engine,
+    items: &[Item<'_>],
+    nearby: &Nearby,
+    doubts: Vec<Doubt>,
+    inserted: &HashMap<String, i64>,
+    place: Place,
+) -> Result<()> {
+    if doubts.is_empty() {
+        return Ok(());
+    }
+    // From a record to its institution, division and person.
+    let mut about: HashMap<RecordId, (i64, &str, PersonId)> = HashMap::new();
+    let mut of_person: BTreeMap<PersonId, Vec<RecordId>> = BTreeMap::new();
+    let mut written: HashMap<RecordId, RecordId> = HashMap::new();
+    for (at, item) in items.iter().enumerate() {
+        let planned = id_of(at, item);
+        let Some(id) = item.before.as_ref().map(|b| b.id).or_else(|| inserted.get(item.local_no).copied()) else {
+            continue;
+        };
+        written.insert(planned, id);
+        about.insert(id, (place.institution, &item.next.region, item.person));
+        of_person.entry(item.person).or_default().push(id);
+    }
+    for (id, record) in &nearby.records {
+        written.insert(*id, *id);
+        about.insert(*id, (record.institution, &record.known.region, record.person_id));
+        of_person.entry(record.person_id).or_default().push(*id);
+    }
+    let mut seen = BTreeSet::new();
+    let mut tasks = Vec::new();
+    for doubt in doubts {
+        let (Some(a), Some(b)) = (written.get(&doubt.a), written.get(&doubt.b)) else { continue };
+        let (a, b) = (*a.min(b), *a.max(b));
+        let (Some(one), Some(other)) = (about.get(&a), about.get(&b)) else { continue };
+        if one.2 == other.2 || !seen.insert((one.2.min(other.2), one.2.max(other.2))) {
+            continue;
+        }
+        let county = index.county(InstitutionId::new(other.0), other.1);
+        let identities = [one.2, other.2].iter().flat_map(|p| of_person[p].iter().copied()).collect();
+        tasks.push(review::NewTask {
+            kind: doubt.kind,
+            a,
+            b,
+            identities,
+            weight: doubt.weight,
+            probability: doubt.probability,
+            parts: doubt.parts,
+            priority: review::priority(doubt.kind, doubt.probability),
+            county,
+            institutions: [one.0, other.0].iter().map(|i| *i as i32).collect(),
+        });
+    }
+    review::open(tx, &tasks, engine.model.version(), place.now).await?;
+    Ok(())
+}

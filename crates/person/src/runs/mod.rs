@@ -1,0 +1,3 @@
+//! Work on the whole index: training, re-evaluation, keys, the nightly look.
+
+pub(crate) mod counts;
