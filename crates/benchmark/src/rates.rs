@@ -55,7 +55,7 @@ impl Level {
 macro_rules! kinds {
     ($($name:ident $code:literal $doc:literal),+ $(,)?) => {
         /// One thing that can be odd about a registration (or a person); the code is that of the definition.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind { $(#[doc = $doc] $name),+ }
 
         impl Kind {
@@ -217,6 +217,15 @@ impl Rates {
             return Err(Fault::Rates(format!("不认识的差错“{}”", row.code)));
         }
         Ok(Self { version: file.version, level, rates, titles })
+    }
+
+    /// The same rates with one changed, for a hunt after one kind of case.
+    #[must_use]
+    pub fn with(mut self, kind: Kind, rate: f64) -> Self {
+        if let Some(slot) = self.rates.get_mut(kind as usize) {
+            *slot = rate;
+        }
+        self
     }
 
     /// The rate of a kind.

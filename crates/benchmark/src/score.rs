@@ -7,6 +7,7 @@ use std::io::Read;
 
 use crate::Fault;
 use crate::rates::{Kind, Kinds, Rates};
+use crate::register::Registration;
 
 /// The truth about one registration.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +86,18 @@ impl Truth {
             truth.rows.push(row);
         }
         Ok(truth)
+    }
+
+    /// Adds the truth about a registration that is in memory.
+    pub fn add(&mut self, row: &Registration, name: &str, birth: &str) {
+        self.ids.insert(self.rows.len().to_string().into(), self.rows.len() as u32);
+        self.rows.push(Row {
+            person: row.person,
+            household: row.household,
+            name: hash(name),
+            birth: hash(birth),
+            kinds: row.kinds,
+        });
     }
 
     /// Reads the first two columns of a file as numbers of registrations and words.
@@ -278,6 +291,12 @@ impl Score {
             score.review = Some(queue(truth, &found, file)?);
         }
         Ok(score)
+    }
+
+    /// Scores groups that are in memory: by registration in the order of the truth, the number of its group.
+    #[must_use]
+    pub fn of_groups(truth: &Truth, found: &[u32]) -> Self {
+        Self::count(truth, found)
     }
 
     fn count(truth: &Truth, found: &[u32]) -> Self {

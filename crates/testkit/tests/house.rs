@@ -24,7 +24,7 @@ const EDGES: &[(&str, &str)] = &[
     ("minkang-exchange", "kernel standards catalog protect store web contracts"),
     ("minkang-record", "kernel standards catalog protect store web contracts"),
     ("minkang-demo", "kernel standards catalog"),
-    ("minkang-benchmark", "standards demo"),
+    ("minkang-benchmark", "kernel standards linkage demo"),
     ("minkang-testkit", "kernel standards catalog protect store web contracts"),
     (
         "minkang",
