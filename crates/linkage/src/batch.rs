@@ -323,10 +323,15 @@ impl<'m> Batch<'m> {
             }
         }
         let model = Model::assemble(model);
+        // The first round learns how many registrations a person has and what strangers share once the pairs of one
+        // person are taken off; with that the frequency bits of the second are right.
         counted.patterns = self.patterns(&model, options);
-        (options.progress)(Phase::Learning, 0, 1);
-        let trained = learn(&model, &counted, version);
-        (options.progress)(Phase::Learning, 1, 1);
+        (options.progress)(Phase::Learning, 0, 2);
+        let first = model.clone().with_trained(&learn(&model, &counted, version));
+        counted.patterns = self.patterns(&first, options);
+        (options.progress)(Phase::Learning, 1, 2);
+        let trained = learn(&first, &counted, version);
+        (options.progress)(Phase::Learning, 2, 2);
         trained
     }
 

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher as StdHasher};
 use crate::compare::strings::sound;
 use crate::kind::Kind;
 use crate::model::{Field, Model};
-use crate::value::{More, Record, Value};
+use crate::value::{Hasher, More, Record, Value};
 
 /// A blocking key of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ impl StdHasher for AsIs {
     }
 }
 
-/// One rule: all parts together make a key.
+/// One rule: all parts together make a key; without parts all records are one block.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct BlockRule {
     pub name: String,
@@ -72,7 +72,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    fn parse(text: &str, kind: Kind) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, kind: Kind) -> Result<Self, String> {
         let numbered = |prefix: &str| text.strip_prefix(prefix).and_then(|n| n.parse::<u8>().ok());
         let part = match text {
             "" => Self::Whole,
@@ -106,14 +106,13 @@ impl BlockRule {
         let parts = on
             .iter()
             .map(|item| {
-                let (field, part) = item.split_once('.').unwrap_or((item, ""));
+                // The name of a column may itself have a dot.
+                let whole = fields.iter().any(|f| f.name == *item);
+                let (field, part) = item.rsplit_once('.').filter(|_| !whole).unwrap_or((item, ""));
                 let at = fields.iter().position(|f| f.name == field).ok_or(format!("没有字段“{field}”"))?;
                 Ok((at, Part::parse(part, fields[at].kind)?))
             })
             .collect::<Result<Vec<_>, String>>()?;
-        if parts.is_empty() {
-            return Err("on 不能为空".to_owned());
-        }
         Ok(Self { name: name.to_owned(), parts, cap })
     }
 }
@@ -129,7 +128,7 @@ impl Model {
             for (field, part) in &block.parts {
                 let Some(value) = record.value(*field) else { break };
                 let mut found = Vec::new();
-                self.part(value, *part, &mut found);
+                crate::keys::part(&self.hasher, value, *part, &mut found);
                 if found.is_empty() {
                     break;
                 }
@@ -153,72 +152,72 @@ impl Model {
         }
         out
     }
+}
 
-    /// The hashes of a part of a value: none when it has no such part.
-    fn part(&self, value: &Value, part: Part, out: &mut Vec<u64>) {
-        let mut bytes = |b: &[u8]| {
-            if !b.is_empty() {
-                out.push(self.hasher.hash(b));
-            }
-        };
-        match (part, &value.more) {
-            (Part::Whole, _) => out.push(value.group),
-            (Part::Sound, More::Chinese(name)) => {
-                for key in name.sound_keys() {
-                    bytes(key.as_bytes());
-                }
-            }
-            (Part::Surname, More::Chinese(name)) => bytes(name.surname_key().as_bytes()),
-            (Part::Given, More::Chinese(name)) => bytes(name.given_key().as_bytes()),
-            (Part::Sound, More::Text(text)) => {
-                let code = sound(text.as_bytes());
-                bytes(if code == 0 { text.as_bytes() } else { &[] });
-                if code != 0 {
-                    bytes(&code.to_le_bytes());
-                }
-            }
-            (Part::Sound, More::Words(words)) => {
-                let mut sounds: Vec<u64> = words.words.iter().map(|w| sound(w.as_bytes())).collect();
-                sounds.sort_unstable();
-                let all: Vec<u8> = sounds.iter().flat_map(|s| s.to_le_bytes()).collect();
-                bytes(&all);
-            }
-            (Part::EachWord, More::Words(words)) => {
-                for word in words.words.iter().filter(|w| w.len() > 2) {
-                    bytes(word.as_bytes());
-                }
-            }
-            (Part::EachWord, More::Text(text)) => {
-                for word in text.split(' ').filter(|w| w.len() > 2) {
-                    bytes(word.as_bytes());
-                }
-            }
-            (Part::Year, More::Date(date)) => bytes(&date.year().to_le_bytes()),
-            (Part::MonthDay, More::Date(date)) => bytes(&date.month_day().unwrap_or_default()),
-            (Part::Year, More::Citizen(id, _)) => bytes(&id[6..10]),
-            (Part::MonthDay, More::Citizen(id, _)) => bytes(&id[10..14]),
-            (Part::Door, More::Address(address)) => bytes(address.door_key().as_bytes()),
-            (Part::First(n), More::Region(region)) => {
-                // A code that is known less finely has no such part.
-                let n = usize::from(n).min(12);
-                if region[n.saturating_sub(1)..].iter().any(|b| *b != b'0') || region[..n].ends_with(b"1") {
-                    bytes(&region[..n]);
-                } else if n >= 2 && region[n - 2..n] != *b"00" {
-                    bytes(&region[..n]);
-                }
-            }
-            (Part::First(n), More::Signs(signs)) => bytes(signs.get(..usize::from(n)).unwrap_or_default()),
-            (Part::First(n), More::Citizen(signs, _)) => {
-                bytes(signs.get(..usize::from(n)).unwrap_or_default());
-            }
-            (Part::Last(n), More::Signs(signs)) => bytes(last(signs, n)),
-            (Part::Last(n), More::Citizen(signs, _)) => bytes(last(signs, n)),
-            (Part::First(n), More::Text(text)) => bytes(first_chars(text, n).as_bytes()),
-            (Part::First(n), More::Words(words)) => bytes(first_chars(&words.text, n).as_bytes()),
-            (Part::Last(n), More::Text(text)) => bytes(last_chars(text, n).as_bytes()),
-            (Part::Last(n), More::Words(words)) => bytes(last_chars(&words.text, n).as_bytes()),
-            _ => {}
+/// The hashes of a part of a value: none when it has no such part.
+pub(crate) fn part(hasher: &Hasher, value: &Value, part: Part, out: &mut Vec<u64>) {
+    let mut bytes = |b: &[u8]| {
+        if !b.is_empty() {
+            out.push(hasher.hash(b));
         }
+    };
+    match (part, &value.more) {
+        (Part::Whole, _) => out.push(value.group),
+        (Part::Sound, More::Chinese(name)) => {
+            for key in name.sound_keys() {
+                bytes(key.as_bytes());
+            }
+        }
+        (Part::Surname, More::Chinese(name)) => bytes(name.surname_key().as_bytes()),
+        (Part::Given, More::Chinese(name)) => bytes(name.given_key().as_bytes()),
+        (Part::Sound, More::Text(text)) => {
+            let code = sound(text.as_bytes());
+            bytes(if code == 0 { text.as_bytes() } else { &[] });
+            if code != 0 {
+                bytes(&code.to_le_bytes());
+            }
+        }
+        (Part::Sound, More::Words(words)) => {
+            let mut sounds: Vec<u64> = words.words.iter().map(|w| sound(w.as_bytes())).collect();
+            sounds.sort_unstable();
+            let all: Vec<u8> = sounds.iter().flat_map(|s| s.to_le_bytes()).collect();
+            bytes(&all);
+        }
+        (Part::EachWord, More::Words(words)) => {
+            for word in words.words.iter().filter(|w| w.len() > 2) {
+                bytes(word.as_bytes());
+            }
+        }
+        (Part::EachWord, More::Text(text)) => {
+            for word in text.split(' ').filter(|w| w.len() > 2) {
+                bytes(word.as_bytes());
+            }
+        }
+        (Part::Year, More::Date(date)) => bytes(&date.year().to_le_bytes()),
+        (Part::MonthDay, More::Date(date)) => bytes(&date.month_day().unwrap_or_default()),
+        (Part::Year, More::Citizen(id, _)) => bytes(&id[6..10]),
+        (Part::MonthDay, More::Citizen(id, _)) => bytes(&id[10..14]),
+        (Part::Door, More::Address(address)) => bytes(address.door_key().as_bytes()),
+        (Part::First(n), More::Region(region)) => {
+            // A code that is known less finely has no such part.
+            let n = usize::from(n).min(12);
+            if region[n.saturating_sub(1)..].iter().any(|b| *b != b'0') || region[..n].ends_with(b"1") {
+                bytes(&region[..n]);
+            } else if n >= 2 && region[n - 2..n] != *b"00" {
+                bytes(&region[..n]);
+            }
+        }
+        (Part::First(n), More::Signs(signs)) => bytes(signs.get(..usize::from(n)).unwrap_or_default()),
+        (Part::First(n), More::Citizen(signs, _)) => {
+            bytes(signs.get(..usize::from(n)).unwrap_or_default());
+        }
+        (Part::Last(n), More::Signs(signs)) => bytes(last(signs, n)),
+        (Part::Last(n), More::Citizen(signs, _)) => bytes(last(signs, n)),
+        (Part::First(n), More::Text(text)) => bytes(first_chars(text, n).as_bytes()),
+        (Part::First(n), More::Words(words)) => bytes(first_chars(&words.text, n).as_bytes()),
+        (Part::Last(n), More::Text(text)) => bytes(last_chars(text, n).as_bytes()),
+        (Part::Last(n), More::Words(words)) => bytes(last_chars(&words.text, n).as_bytes()),
+        _ => {}
     }
 }
 

@@ -158,10 +158,12 @@ impl Model {
 
     /// Bits that the frequency of a shared value adds (rare) or takes (common): `seen` of `filled` registrations.
     pub(crate) fn frequency_bits(&self, field: usize, seen: f64, filled: f64) -> f64 {
-        // The pair itself is two of those seen; somebody else with the value is one of the rest.
-        let share = (seen - 1.0).max(1.0) / filled.max(1.0);
+        // Of those seen, the pair itself and what the same people registered elsewhere are not other people. Among
+        // rare values the number of others is less than can be counted: the average of the field stands in.
         let average = self.fields[field].levels[0].u;
-        (average / share).log2().clamp(-MOST_FREQUENCY_BITS, MOST_FREQUENCY_BITS)
+        let others = (seen - 1.0 - 2.0 * self.matches_per_record).max(0.0);
+        let share = (others + (average * filled).min(1.0)) / filled.max(1.0);
+        (average / share.max(1e-12)).log2().clamp(-MOST_FREQUENCY_BITS, MOST_FREQUENCY_BITS)
     }
 
     /// The bits of a pattern, prior left out, with the frequency bits of its agreements.

@@ -104,6 +104,8 @@ pub(crate) fn learn(model: &Model, counted: &Counted, version: &str) -> Trained 
     let guess: Vec<Vec<f64>> = model.fields.iter().map(|f| f.levels.iter().map(|l| l.m).collect()).collect();
     let mut m = guess.clone();
     let mut u: Vec<Vec<f64>> = model.fields.iter().map(|f| f.levels.iter().map(|l| l.u).collect()).collect();
+    // The frequency bits of equal values were taken against these shares: they go with them while learning.
+    let reference: Vec<f64> = u.iter().map(|levels| levels[0]).collect();
     let mut matches = model.matches_per_record;
     let mut related: Vec<f64> = model.relations.iter().map(|r| r.per_record).collect();
     let records = counted.records.max(2) as f64;
@@ -122,7 +124,12 @@ pub(crate) fn learn(model: &Model, counted: &Counted, version: &str) -> Trained 
                 })
                 .collect()
         };
-        let (log_m, log_u) = (logs(&m), logs(&u));
+        let (log_m, mut log_u) = (logs(&m), logs(&u));
+        for ((row, field), share) in log_u.iter_mut().zip(&model.fields).zip(&reference) {
+            if field.frequency {
+                row[1] = share.max(1e-12).log2();
+            }
+        }
         let log_related: Vec<Vec<[f64; 16]>> = (model.relations.iter())
             .map(|r| {
                 let table: Vec<Vec<f64>> = (r.fields.iter().enumerate())
@@ -175,10 +182,6 @@ pub(crate) fn learn(model: &Model, counted: &Counted, version: &str) -> Trained 
             let filled: f64 = sums[at].iter().sum();
             for l in 0..m[at].len() {
                 m[at][l] = ((sums[at][l] + GUESS * guess[at][l]) / (filled + GUESS)).max(1e-6);
-                // The frequency bits of equal values were taken against this share: it stays.
-                if model.fields[at].frequency && l == 0 {
-                    continue;
-                }
                 if counted.filled[at] > 0.0 {
                     let pairs = counted.filled[at];
                     let apart = counted.shares[at][l] * pairs - sums[at][l];

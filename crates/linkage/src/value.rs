@@ -234,7 +234,7 @@ pub(crate) fn prepare(kind: Kind, text: &str, hasher: &Hasher) -> Option<Value> 
     }
 }
 
-fn is_nothing(text: &str) -> bool {
+pub(crate) fn is_nothing(text: &str) -> bool {
     text.len() <= 12 && NOTHING.iter().any(|n| n.eq_ignore_ascii_case(text))
 }
 
@@ -283,7 +283,7 @@ fn citizen(text: &str, hasher: &Hasher) -> Option<Value> {
 
 /// Lower case, Latin accents dropped, everything but letters and digits made one space. Electronic mail keeps its
 /// signs.
-fn plain(text: &str, mail: bool) -> String {
+pub(crate) fn plain(text: &str, mail: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut gap = false;
     for c in text.chars().flat_map(char::to_lowercase) {
