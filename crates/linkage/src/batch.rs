@@ -8,7 +8,7 @@ use crate::cluster::{Clustering, Constraints, Edge, Hold, cluster};
 use crate::compare::outcome;
 use crate::keys::{ByHash, mix};
 use crate::model::{Model, level};
-use crate::score::{bits, probability};
+use crate::score::{VETO, bits, probability};
 use crate::train::{Counted, Trained, learn};
 use crate::value::{Record, Value};
 
@@ -295,18 +295,14 @@ impl<'m> Batch<'m> {
 
     /// Bits with the prior of two records, or what a veto or rule makes of them.
     fn score(&self, model: &Model, a: u32, b: u32) -> f32 {
-        let Some((pattern, frequency)) = self.compare(model, a, b) else { return VETO };
+        let Some((pattern, frequency)) = self.compare(model, a, b) else { return VETO as f32 };
         self.score_of(model, pattern, frequency)
     }
 
     fn score_of(&self, model: &Model, pattern: u64, frequency: f64) -> f32 {
-        if model.vetoes.iter().any(|v| v.holds(pattern)) {
-            return VETO;
-        }
         let records = self.records as f64;
         let score = model.bits_of(pattern, frequency, records) + model.prior_bits(self.records as u64);
-        let score = if model.rules.iter().any(|r| r.holds(pattern)) { score.max(20.0) } else { score };
-        score as f32
+        model.judged(pattern, score) as f32
     }
 
     /// Learns parameters from the batch.
@@ -556,9 +552,6 @@ impl<'m> Batch<'m> {
             .collect()
     }
 }
-
-/// Bits of a pair that must not be linked.
-const VETO: f32 = -60.0;
 
 /// The k-th pair of all pairs (a < b), counted by b.
 fn pair_number(k: u64) -> (u64, u64) {

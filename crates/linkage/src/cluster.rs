@@ -198,6 +198,11 @@ fn holds(
     out
 }
 
+/// Bits by which one of two persons must fit better who are apart by evidence alone.
+const RIVAL: f32 = 4.0;
+/// Bits that must speak against two persons being one before they count as rivals.
+const AGAINST: f32 = 8.0;
+
 /// A merge that may be made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Merge {
@@ -384,20 +389,26 @@ impl<'c> Component<'c> {
         self.apart.iter().any(|(p, q)| (x.contains(p) && y.contains(q)) || (x.contains(q) && y.contains(p)))
     }
 
-    /// Whether another cluster that cannot go with both would take one of them nearly as well.
+    /// Whether another cluster that cannot go with both would take one of them nearly as well. Two clusters cannot
+    /// be one person when a constraint says so, or when what is known of them speaks against it.
     fn rivalled(&mut self, a: u32, b: u32, score: f32) -> bool {
         for (one, other) in [(a, b), (b, a)] {
             let mut near = self.near[one as usize].clone();
             near.sort_unstable();
             near.dedup();
             for c in near {
-                if c == a || c == b || self.clusters[c as usize].is_empty() {
+                if c == a
+                    || c == b
+                    || self.clusters[c as usize].is_empty()
+                    || self.excluded(c, one)
+                    || self.kept_apart(c, one)
+                {
                     continue;
                 }
-                if (self.excluded(c, other) || self.kept_apart(c, other))
-                    && !self.excluded(c, one)
-                    && !self.kept_apart(c, one)
-                    && self.merge_score(one, c) > score - self.constraints.link.max(1.0)
+                let bound = self.excluded(c, other) || self.kept_apart(c, other);
+                let margin = if bound { self.constraints.link.max(1.0) } else { RIVAL };
+                if self.merge_score(one, c) > score - margin
+                    && (bound || self.merge_score(c, other) < self.constraints.prior - AGAINST)
                 {
                     return true;
                 }

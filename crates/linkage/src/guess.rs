@@ -32,12 +32,46 @@ const HINTS: &[(&[&str], Kind)] = &[
     (&["phone", "tel", "telephone", "mobile", "cell", "fax", "电话", "手机"], Kind::Phone),
     (&["postcode", "zip", "zipcode", "postal", "plz", "邮编"], Kind::Postcode),
     (&["dob", "birth", "birthdate", "birthday", "date", "出生", "生日", "日期"], Kind::Date),
-    (&["ssn", "soc", "nin", "nhs", "passport", "id", "identifier", "no", "number", "nr", "code", "证件", "卡号"], Kind::Identifier),
+    (
+        &[
+            "ssn",
+            "soc",
+            "nin",
+            "nhs",
+            "passport",
+            "id",
+            "identifier",
+            "no",
+            "number",
+            "nr",
+            "code",
+            "证件",
+            "卡号",
+        ],
+        Kind::Identifier,
+    ),
     (&["sex", "gender", "性别", "民族"], Kind::Category),
     (
         &[
-            "given", "first", "fname", "forename", "middle", "surname", "last", "lname", "family", "firstname",
-            "lastname", "givenname", "mname", "vorname", "nachname", "christian", "maiden", "nick", "alias",
+            "given",
+            "first",
+            "fname",
+            "forename",
+            "middle",
+            "surname",
+            "last",
+            "lname",
+            "family",
+            "firstname",
+            "lastname",
+            "givenname",
+            "mname",
+            "vorname",
+            "nachname",
+            "christian",
+            "maiden",
+            "nick",
+            "alias",
         ],
         Kind::Name,
     ),
@@ -70,7 +104,12 @@ fn look(values: &[&str]) -> Look {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut lengths: HashMap<usize, usize> = HashMap::new();
     let step = values.len().div_ceil(LOOK).max(1);
-    for value in values.iter().step_by(step).map(|v| v.trim()).filter(|v| !crate::value::is_nothing(v) && !v.is_empty()) {
+    for value in values
+        .iter()
+        .step_by(step)
+        .map(|v| v.trim())
+        .filter(|v| !crate::value::is_nothing(v) && !v.is_empty())
+    {
         out.filled += 1.0;
         *seen.entry(value).or_default() += 1;
         let length = value.chars().count();
@@ -114,15 +153,21 @@ fn is_date(text: &str) -> bool {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let eight = |t: &str| {
         let number = |r: std::ops::Range<usize>| t.get(r).and_then(|p| p.parse::<u32>().ok()).unwrap_or(0);
-        (1000..2200).contains(&number(0..4)) && (1..=12).contains(&number(4..6)) && (1..=31).contains(&number(6..8))
+        (1000..2200).contains(&number(0..4))
+            && (1..=12).contains(&number(4..6))
+            && (1..=31).contains(&number(6..8))
     };
     if digits.len() == text.len() {
         return digits.len() == 8 && eight(&digits);
     }
     let groups = text.split(|c: char| !c.is_ascii_digit()).filter(|g| !g.is_empty()).count();
-    (3..=6).contains(&groups) && text.len() <= 30 && crate::compare::date::Date::parse(text).is_some_and(|d| {
-        d.month_day().is_some_and(|[m, d]| (1..=31).contains(&m) && (1..=31).contains(&d)) && digits.len() >= 5
-    }) && text.chars().filter(|c| c.is_alphabetic()).count() <= 3
+    (3..=6).contains(&groups)
+        && text.len() <= 30
+        && crate::compare::date::Date::parse(text).is_some_and(|d| {
+            d.month_day().is_some_and(|[m, d]| (1..=31).contains(&m) && (1..=31).contains(&d))
+                && digits.len() >= 5
+        })
+        && text.chars().filter(|c| c.is_alphabetic()).count() <= 3
 }
 
 fn hint(name: &str) -> Option<Kind> {
@@ -165,15 +210,25 @@ fn kind(name: &str, look: &Look) -> Option<Kind> {
         });
     }
     if look.digits > 0.7 {
-        if look.integers > 0.9 && unique > 0.999 && look.length < 8.0 && hint.is_none_or(|h| h == Kind::Identifier) && look.filled > 50.0
+        if look.integers > 0.9
+            && unique > 0.999
+            && look.length < 8.0
+            && hint.is_none_or(|h| h == Kind::Identifier)
+            && look.filled > 50.0
         {
             // A running number.
             return None;
         }
-        if hint == Some(Kind::Phone) || (hint.is_none() && look.length >= 10.0 && look.length <= 16.0 && unique > 0.2) {
+        if hint == Some(Kind::Phone)
+            || (hint.is_none() && look.length >= 10.0 && look.length <= 16.0 && unique > 0.2)
+        {
             return Some(Kind::Phone);
         }
-        if hint == Some(Kind::Postcode) || (hint.is_none() && look.one_length > 0.9 && (4.0..=6.0).contains(&look.length) && look.greatest > 2100.0)
+        if hint == Some(Kind::Postcode)
+            || (hint.is_none()
+                && look.one_length > 0.9
+                && (4.0..=6.0).contains(&look.length)
+                && look.greatest > 2100.0)
         {
             return Some(Kind::Postcode);
         }
@@ -230,7 +285,11 @@ fn guess_text(columns: &[Column<'_>]) -> String {
         let look = look(&column.values);
         if let Some(kind) = kind(column.name, &look) {
             let hashes = hashes(&column.values);
-            chosen.push(Chosen { column, kind, entropy: entropy(&hashes) * look.filled / records.max(1) as f64 });
+            chosen.push(Chosen {
+                column,
+                kind,
+                entropy: entropy(&hashes) * look.filled / records.max(1) as f64,
+            });
         }
     }
     drop_composites(&mut chosen);
@@ -246,12 +305,16 @@ fn guess_text(columns: &[Column<'_>]) -> String {
         });
     }
     let mut out = String::from(
-        "version = \"general\"\nmatches_per_record = 0.5\n[thresholds]\nlink = 0.9\nreview = 0.3\n",
+        "version = \"general\"\nmatches_per_record = 0.5\n[thresholds]\nlink = 0.8\nreview = 0.3\n",
     );
     for (at, field) in chosen.iter().enumerate() {
         let kind = quoted(&snake(&format!("{:?}", field.kind)));
         let frequency = !matches!(field.kind, Kind::Number | Kind::CitizenId | Kind::Region);
-        let _ = writeln!(out, "[[field]]\nname = {}\nkind = {kind}\nfrequency = {frequency}", quoted(field.column.name));
+        let _ = writeln!(
+            out,
+            "[[field]]\nname = {}\nkind = {kind}\nfrequency = {frequency}",
+            quoted(field.column.name)
+        );
         if field.kind == Kind::CitizenId {
             out.push_str("exclusive = true\n");
         }
@@ -309,14 +372,17 @@ fn drop_composites(chosen: &mut Vec<Chosen<'_, '_>>) {
             continue;
         }
         let parts = (chosen.iter().enumerate())
-            .filter(|(i, part)| *i != at && !drop.contains(i) && matches!(part.kind, Kind::Name | Kind::Text | Kind::Words))
+            .filter(|(i, part)| {
+                *i != at && !drop.contains(i) && matches!(part.kind, Kind::Name | Kind::Text | Kind::Words)
+            })
             .filter(|(_, part)| {
                 let (mut both, mut inside) = (0, 0);
                 for (w, p) in whole.column.values.iter().zip(&part.column.values).take(LOOK) {
                     let (w, p) = (plain(w, false), plain(p, false));
                     if !w.is_empty() && !p.is_empty() {
                         both += 1;
-                        inside += usize::from(w != p && w.split(' ').any(|word| p.split(' ').any(|q| q == word)));
+                        inside +=
+                            usize::from(w != p && w.split(' ').any(|word| p.split(' ').any(|q| q == word)));
                     }
                 }
                 both > 20 && inside * 10 >= both * 6
@@ -340,7 +406,11 @@ fn hashes(values: &[&str]) -> Vec<u64> {
         .iter()
         .map(|v| {
             let plain = plain(v, false);
-            if plain.is_empty() || crate::value::is_nothing(v.trim()) { 0 } else { hasher.hash(plain.as_bytes()) }
+            if plain.is_empty() || crate::value::is_nothing(v.trim()) {
+                0
+            } else {
+                hasher.hash(plain.as_bytes())
+            }
         })
         .collect()
 }
@@ -394,7 +464,11 @@ fn blocks(chosen: &[Chosen<'_, '_>], records: usize, out: &mut String) {
             Kind::Number | Kind::Postcode | Kind::Category | Kind::Region => &[""],
         };
         for part in parts {
-            let on = if part.is_empty() { field.column.name.to_owned() } else { format!("{}.{part}", field.column.name) };
+            let on = if part.is_empty() {
+                field.column.name.to_owned()
+            } else {
+                format!("{}.{part}", field.column.name)
+            };
             let Ok(part) = crate::keys::Part::parse(part, field.kind) else { continue };
             let keys: Vec<Vec<u64>> = (field.column.values.iter())
                 .map(|v| {

@@ -37,6 +37,7 @@ pub struct Model {
     pub(crate) blocks: Vec<BlockRule>,
     pub(crate) vetoes: Vec<When>,
     pub(crate) rules: Vec<When>,
+    pub(crate) doubts: Vec<When>,
     pub(crate) relations: Vec<Relation>,
     pub(crate) link: f64,
     pub(crate) review: f64,
@@ -58,6 +59,10 @@ pub(crate) struct Field {
     pub exclusive: bool,
     /// The field whose value may stand here by mistake: given name and surname exchanged.
     pub swap: Option<usize>,
+    /// The field with the date of birth that a citizen number must agree with to count as the person's own.
+    pub born: Option<usize>,
+    /// The field with the name of a parent: who is called by it with something behind has no name yet.
+    pub named_after: Option<usize>,
     /// Level of each outcome of the kind (1 is the best; 0 means that a value is missing).
     pub level_of: [u8; 12],
     pub levels: Vec<Level>,
@@ -71,7 +76,7 @@ pub(crate) struct Level {
     pub u: f64,
 }
 
-/// A condition on levels, by name: a veto or a deterministic rule.
+/// A condition on levels, by name: a veto (never linked), a doubt (people look), a deterministic rule (linked).
 #[derive(Debug, Clone)]
 pub(crate) struct When {
     pub name: String,
@@ -126,6 +131,8 @@ struct File {
     #[serde(default)]
     rule: Vec<WhenEntry>,
     #[serde(default)]
+    doubt: Vec<WhenEntry>,
+    #[serde(default)]
     relation: Vec<RelationEntry>,
 }
 
@@ -153,6 +160,10 @@ struct FieldEntry {
     exclusive: bool,
     #[serde(default)]
     swap: Option<String>,
+    #[serde(default)]
+    born: Option<String>,
+    #[serde(default)]
+    named_after: Option<String>,
     #[serde(default)]
     levels: Vec<LevelEntry>,
 }
@@ -219,9 +230,23 @@ impl Model {
             return Err(ModelError::new("field", format!("字段数应为 1 至 {MOST_FIELDS}")));
         }
         for (at, entry) in file.field.iter().enumerate() {
-            if let Some(other) = &entry.swap {
-                fields[at].swap = Some(index(&fields, other, &format!("field {}", entry.name))?);
-            }
+            let place = format!("field {}", entry.name);
+            let other = |name: &Option<String>, kind: Option<Kind>| match name {
+                None => Ok(None),
+                Some(name) => {
+                    let found = index(&fields, name, &place)?;
+                    if kind.is_some_and(|k| fields[found].kind != k) {
+                        return Err(ModelError::new(&place, format!("字段“{name}”的类别不合用")));
+                    }
+                    Ok(Some(found))
+                }
+            };
+            let links = [
+                other(&entry.swap, None)?,
+                other(&entry.born, Some(Kind::Date))?,
+                other(&entry.named_after, Some(Kind::ChineseName))?,
+            ];
+            [fields[at].swap, fields[at].born, fields[at].named_after] = links;
         }
         let Thresholds { link, review } = file.thresholds;
         if !(0.0..1.0).contains(&review) || !(0.0..1.0).contains(&link) || review > link {
@@ -235,6 +260,7 @@ impl Model {
             .collect::<Result<Vec<_>, _>>()?;
         let vetoes = conditions(&file.veto, "veto", &fields)?;
         let rules = conditions(&file.rule, "rule", &fields)?;
+        let doubts = conditions(&file.doubt, "doubt", &fields)?;
         let relations = file.relation.iter().map(|r| relation(r, &fields)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self::assemble(Self {
             version: file.version,
@@ -242,6 +268,7 @@ impl Model {
             blocks,
             vetoes,
             rules,
+            doubts,
             relations,
             link,
             review,
@@ -340,7 +367,27 @@ impl Model {
                 record.set(at, self.fields[at].kind, text, &self.hasher);
             }
         }
+        self.reconcile(&mut record);
         record
+    }
+
+    /// Values of one registration that contradict each other: a citizen number that tells another birth is somebody
+    /// else's (a newborn under the mother's, a borrowed card); 张丽宝 of the mother 张丽 has no name yet.
+    fn reconcile(&self, record: &mut Record) {
+        for (at, field) in self.fields.iter().enumerate() {
+            if let Some(born) = field.born
+                && let (Some(number), Some(date)) = (record.value(at), record.value(born))
+                && number.tells_another_birth(date)
+            {
+                record.doubt(at);
+            }
+            if let Some(parent) = field.named_after
+                && let (Some(name), Some(parent)) = (record.value(at), record.value(parent))
+                && let Some(unnamed) = name.without_name(parent)
+            {
+                record.replace(at, unnamed);
+            }
+        }
     }
 
     /// Prepares a registration whose values stand in the order of the model's fields.
@@ -350,6 +397,7 @@ impl Model {
         for (at, (field, text)) in self.fields.iter().zip(values).enumerate() {
             record.set(at, field.kind, text, &self.hasher);
         }
+        self.reconcile(&mut record);
         record
     }
 
@@ -425,6 +473,8 @@ fn field(entry: &FieldEntry) -> Result<Field, ModelError> {
         frequency: entry.frequency,
         exclusive: entry.exclusive,
         swap: None,
+        born: None,
+        named_after: None,
         level_of,
         levels,
     })

@@ -10,6 +10,11 @@ use crate::{Frequencies, Trained};
 /// Most bits that the frequency of one value may add to or take from its agreement.
 const MOST_FREQUENCY_BITS: f64 = 12.0;
 
+/// Bits of a pair that must not be linked.
+pub(crate) const VETO: f64 = -60.0;
+/// Bits of a pair that a deterministic rule links, at least.
+const RULE: f64 = 20.0;
+
 /// What comparing two records says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
@@ -22,7 +27,9 @@ pub struct Comparison {
     pub contributions: Vec<Contribution>,
     /// The veto that forbids the link whatever the weight, by name.
     pub veto: Option<Arc<str>>,
-    /// The deterministic rule that links whatever the weight (a veto goes before), by name.
+    /// The doubt that leaves the link to people whatever the weight (a veto goes before), by name.
+    pub doubt: Option<Arc<str>>,
+    /// The deterministic rule that links whatever the weight (vetoes and doubts go before), by name.
     pub rule: Option<Arc<str>>,
 }
 
@@ -60,6 +67,7 @@ pub(crate) struct Weights {
     names: Vec<(Arc<str>, Vec<Arc<str>>)>,
     vetoes: Vec<Arc<str>>,
     rules: Vec<Arc<str>>,
+    doubts: Vec<Arc<str>>,
     related: Vec<Arc<str>>,
 }
 
@@ -93,6 +101,7 @@ impl Weights {
                 .collect(),
             vetoes: model.vetoes.iter().map(|v| Arc::from(&*v.name)).collect(),
             rules: model.rules.iter().map(|v| Arc::from(&*v.name)).collect(),
+            doubts: model.doubts.iter().map(|v| Arc::from(&*v.name)).collect(),
             related: model.relations.iter().map(|r| Arc::from(&*r.name)).collect(),
         }
     }
@@ -113,7 +122,7 @@ pub(crate) fn probability(bits: f64) -> f64 {
 /// The bits of a probability.
 #[must_use]
 pub(crate) fn bits(probability: f64) -> f64 {
-    let p = probability.clamp(1e-12, 1.0 - 1e-12);
+    let p = probability.clamp(1e-15, 1.0 - 1e-15);
     (p / (1.0 - p)).log2()
 }
 
@@ -144,13 +153,21 @@ impl Model {
             let swapped = |f: usize| {
                 self.fields[f].levels.iter().position(|l| l.name == "swapped").map(|p| p as u64 + 1)
             };
-            if level(pattern, at) <= 1 || level(pattern, other) <= 1 {
+            if level(pattern, at) == 1 || level(pattern, other) == 1 {
                 continue;
             }
-            let crossed = a(at).is_some() && a(at) == b(other) && a(other).is_some() && a(other) == b(at);
-            if crossed && let (Some(here), Some(there)) = (swapped(at), swapped(other)) {
+            let same = |x: Option<u64>, y: Option<u64>| x.is_some() && x == y;
+            let (over, back) = (same(a(at), b(other)), same(a(other), b(at)));
+            // One name in the wrong place and nothing in the other: Robyn, – and –, Robyn.
+            let half = (over && (a(other).is_none() || b(at).is_none()))
+                || (back && (a(at).is_none() || b(other).is_none()));
+            let Some((here, there)) = swapped(at).zip(swapped(other)) else { continue };
+            if over && back {
                 pattern &= !(15 << (4 * at) | 15 << (4 * other));
                 pattern |= here << (4 * at) | there << (4 * other);
+            } else if half && at < other {
+                pattern &= !(15 << (4 * at) | 15 << (4 * other));
+                pattern |= here << (4 * at);
             }
         }
         pattern
@@ -228,13 +245,26 @@ impl Model {
             list.iter().position(|w| w.holds(pattern)).map(|at| names[at].clone())
         };
         let veto = named(&self.vetoes, &self.weights.vetoes);
-        let rule = if veto.is_some() { None } else { named(&self.rules, &self.weights.rules) };
-        let probability = match (&veto, &rule) {
-            (Some(_), _) => 0.0,
-            (None, Some(_)) => probability((weight + self.prior_bits(records)).max(bits(0.999_999))),
-            (None, None) => probability(weight + self.prior_bits(records)),
-        };
-        Comparison { weight, probability, contributions, veto, rule }
+        let doubt = if veto.is_some() { None } else { named(&self.doubts, &self.weights.doubts) };
+        let rule =
+            if veto.is_some() || doubt.is_some() { None } else { named(&self.rules, &self.weights.rules) };
+        let score = self.judged(pattern, weight + self.prior_bits(records));
+        let probability = if veto.is_some() { 0.0 } else { probability(score) };
+        Comparison { weight, probability, contributions, veto, doubt, rule }
+    }
+
+    /// The bits of a pattern (with prior) after vetoes, doubts and rules have had their say.
+    pub(crate) fn judged(&self, pattern: u64, score: f64) -> f64 {
+        let any = |list: &[crate::model::When]| list.iter().any(|w| w.holds(pattern));
+        if any(&self.vetoes) {
+            VETO
+        } else if any(&self.doubts) {
+            score.min(bits(self.link) - 0.1)
+        } else if any(&self.rules) {
+            score.max(RULE)
+        } else {
+            score
+        }
     }
 
     /// How many of a field's best levels mean that the values are the same (by [`crate::Model::counted`]).
@@ -247,7 +277,7 @@ impl Model {
     pub fn decide(&self, comparison: &Comparison) -> Decision {
         if comparison.veto.is_some() {
             Decision::Apart
-        } else if comparison.rule.is_some() || comparison.probability >= self.link {
+        } else if comparison.probability >= self.link {
             Decision::Link
         } else if comparison.probability >= self.review {
             Decision::Review
@@ -256,15 +286,11 @@ impl Model {
         }
     }
 
-    /// The score that [`crate::cluster`] wants for a pair: bits with the prior; very great for a deterministic rule,
-    /// very small for a veto.
+    /// The score that [`crate::cluster`] wants for a pair: bits with the prior; great for a deterministic rule, very
+    /// small for a veto.
     #[must_use]
-    pub fn edge_score(&self, comparison: &Comparison, records: u64) -> f32 {
-        if comparison.veto.is_some() {
-            return -60.0;
-        }
-        let score = comparison.weight + self.prior_bits(records);
-        (if comparison.rule.is_some() { score.max(20.0) } else { score }) as f32
+    pub fn edge_score(&self, comparison: &Comparison) -> f32 {
+        if comparison.veto.is_some() { VETO as f32 } else { bits(comparison.probability) as f32 }
     }
 
     /// The learnable parameters as they stand.

@@ -86,7 +86,7 @@ pub(crate) enum More {
     Number(f64),
     /// Signs of an identifier, telephone number, postcode: letters and digits only.
     Signs(Box<[u8]>),
-    /// The 18 signs and whether they make a valid number.
+    /// The 18 signs and whether they make a valid number that may be the person's own.
     Citizen([u8; 18], bool),
     Chinese(Box<chinese::Name>),
     Region([u8; 12]),
@@ -109,10 +109,27 @@ impl Value {
         }
     }
 
+    /// Whether a citizen number tells a birth that this date cannot be, slips of the pen allowed for.
+    pub(crate) fn tells_another_birth(&self, date: &Self) -> bool {
+        let (More::Citizen(id, true), More::Date(date)) = (&self.more, &date.more) else { return false };
+        let told = std::str::from_utf8(&id[6..14]).ok().and_then(date::Date::parse);
+        told.is_some_and(|told| told.is_other(date))
+    }
+
+    /// The name as that of a child without one, when it is the parent's with something behind it.
+    pub(crate) fn without_name(&self, parent: &Self) -> Option<Self> {
+        let (More::Chinese(name), More::Chinese(parent)) = (&self.more, &parent.more) else { return None };
+        let unnamed = name.named_after(parent)?;
+        let mark = |hash| crate::keys::mix(hash, 1);
+        Some(Self { hash: mark(self.hash), group: mark(self.group), more: More::Chinese(Box::new(unnamed)) })
+    }
+
     /// The outcome of comparing the value with its equal.
-    pub(crate) const fn equal_outcome(&self) -> Option<u8> {
-        match self.more {
+    pub(crate) fn equal_outcome(&self) -> Option<u8> {
+        match &self.more {
             More::Citizen(_, false) => Some(1),
+            // Two children of one mother are both called 张丽之子.
+            More::Chinese(name) if name.is_unnamed() => None,
             _ => Some(0),
         }
     }
@@ -125,6 +142,22 @@ impl Record {
 
     pub(crate) fn set(&mut self, at: usize, kind: Kind, text: &str, hasher: &Hasher) {
         self.values[at] = prepare(kind, text, hasher);
+    }
+
+    /// Marks a citizen number as somebody else's: it is compared, but binds nothing.
+    pub(crate) fn doubt(&mut self, at: usize) {
+        if let Some(value) = self.values.get_mut(at).and_then(Option::as_mut)
+            && let More::Citizen(id, true) = value.more
+        {
+            value.hash = crate::keys::mix(value.hash, 1);
+            value.more = More::Citizen(id, false);
+        }
+    }
+
+    pub(crate) fn replace(&mut self, at: usize, value: Value) {
+        if let Some(slot) = self.values.get_mut(at) {
+            *slot = Some(value);
+        }
     }
 
     pub(crate) fn value(&self, at: usize) -> Option<&Value> {

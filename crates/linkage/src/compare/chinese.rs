@@ -90,6 +90,19 @@ impl Name {
         Some((Self { signs: signs.into(), surname, parts, latin, unnamed }, raw))
     }
 
+    /// The name as that of a child without one: the parent's, with a sign or a few behind it.
+    pub(crate) fn named_after(&self, parent: &Self) -> Option<Self> {
+        let behind = self.signs.len().checked_sub(parent.signs.len()).unwrap_or_default();
+        let after =
+            (1..=3).contains(&behind) && parent.signs.len() >= 2 && self.signs.starts_with(&parent.signs);
+        (after && !self.unnamed && !self.latin).then(|| Self { unnamed: true, ..self.clone() })
+    }
+
+    /// Whether this is a child without a name.
+    pub(crate) const fn is_unnamed(&self) -> bool {
+        self.unnamed
+    }
+
     /// The name in the form in which its variants are equal.
     pub(crate) fn folded(&self) -> String {
         if self.latin {
@@ -182,21 +195,23 @@ const ACCENT: u8 = 4;
 const NEAR: u8 = 5;
 const NICKNAME: u8 = 6;
 const PART: u8 = 7;
-const GIVEN: u8 = 8;
-const SURNAME: u8 = 9;
-const DIFFERENT: u8 = 10;
+/// One character of the given name is quite another: brothers and sisters share the rest.
+const KIN: u8 = 8;
+const GIVEN: u8 = 9;
+const SURNAME: u8 = 10;
+const DIFFERENT: u8 = 11;
 
 /// The outcome of two names that are not written alike; `None` when one of them is no name yet (newborns).
 pub(crate) fn outcome(a: &Name, b: &Name) -> Option<u8> {
     if a.unnamed != b.unnamed {
         return None;
     }
+    if a.unnamed {
+        // 之子 and 之女, 之大 and 之小: children that were told apart on purpose. The same name says nothing.
+        return if a.signs == b.signs { None } else { Some(DIFFERENT) };
+    }
     if a.signs == b.signs {
         return Some(VARIANT);
-    }
-    if a.unnamed {
-        // 之子 and 之女, 之大 and 之小: children that were told apart on purpose.
-        return Some(DIFFERENT);
     }
     Some(match (a.latin, b.latin) {
         (true, true) => latin(a, b),
@@ -283,7 +298,7 @@ fn han(a: &Name, b: &Name) -> u8 {
             return NEAR;
         }
         if x.len() >= 3 && differing.len() == 1 {
-            return if differing[0] < usize::from(a.surname) { GIVEN } else { NEAR };
+            return if differing[0] < usize::from(a.surname) { GIVEN } else { KIN };
         }
         if a.given() == b.given() && a.given().len() >= 2 {
             return GIVEN;

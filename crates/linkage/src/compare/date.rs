@@ -72,10 +72,9 @@ impl Date {
         .filter(|d| d.year > 0)
     }
 
-    /// A date of the calendar, for tests and callers that have one.
-    #[must_use]
-    pub const fn new(year: u16, month: u8, day: u8) -> Self {
-        Self { year, month, day, about: false }
+    /// Whether two dates are of different people whatever slip one may be.
+    pub(crate) fn is_other(&self, other: &Self) -> bool {
+        self.outcome(other) == 8 && self.year.abs_diff(other.year) >= 2
     }
 
     pub(crate) const fn year(&self) -> u16 {

@@ -241,6 +241,9 @@ fn citizen(a: &[u8; 18], valid_a: bool, b: &[u8; 18], valid_b: bool) -> u8 {
     if valid_a && valid_b {
         return 5;
     }
+    if a == b {
+        return 1;
+    }
     let known = |id: &[u8; 18]| id.iter().rposition(|s| *s != b'-').map_or(0, |last| last + 1);
     let (x, y) = (&a[..known(a)], &b[..known(b)]);
     // Between an old number with an error and a new one the last place says nothing.
