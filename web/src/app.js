@@ -1,6 +1,5 @@
 // The script of every page: htmx, the rail, the phone drawer, forms and lists. Charts are fetched when a page has one.
 import htmx from "htmx.org";
-import { setUpCodes } from "./codes.js";
 import { setUpFrame } from "./frame.js";
 import { carryOn, setUpForms } from "./forms.js";
 import { setUpPasskeys } from "./passkeys.js";
@@ -11,7 +10,6 @@ window.htmx = htmx;
 function enliven(root) {
   setUpForms(root);
   setUpPicks(root);
-  setUpCodes(root);
   setUpPasskeys(root);
   if (root.querySelector("[data-chart]")) {
     import("./charts.js").then((charts) => charts.draw(root));

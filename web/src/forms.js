@@ -1,6 +1,10 @@
 // Forms: filters that apply when chosen, a send button that cannot be pressed twice, a question before what cannot
 // be undone, a file's name beside its field.
 export function setUpForms(root) {
+  for (const field of root.querySelectorAll("input[type=password]:not([data-lively])")) {
+    field.dataset.lively = "";
+    addShow(field);
+  }
   for (const form of root.querySelectorAll("form:not([data-lively])")) {
     form.dataset.lively = "";
     if (form.hasAttribute("data-autosubmit")) {
@@ -27,6 +31,33 @@ export function setUpForms(root) {
       }
     });
   }
+}
+
+// A button that shows what was typed into a password field, for who types with one finger on a telephone.
+function addShow(field) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "mk-show";
+  button.setAttribute("aria-controls", field.id);
+  const set = (shown) => {
+    field.type = shown ? "text" : "password";
+    button.textContent = shown ? "隐藏" : "显示";
+    button.setAttribute("aria-label", shown ? "隐藏密码" : "显示密码");
+    button.setAttribute("aria-pressed", String(shown));
+  };
+  button.addEventListener("click", () => {
+    set(field.type === "password");
+    field.focus();
+  });
+  // What is sent, and kept by the browser, is a password again.
+  field.form?.addEventListener("submit", () => set(false));
+  const box = document.createElement("div");
+  box.className = "mk-typed";
+  const focused = document.activeElement === field;
+  field.replaceWith(box);
+  box.append(field, button);
+  set(false);
+  if (focused) field.focus();
 }
 
 // A form that only carries on what was begun sends itself, once: not again when the browser comes back to it.

@@ -1,5 +1,6 @@
-// Fields with data-pick: what is typed (name, pinyin initials, code) is looked up, a choice writes the code into the
-// field and its name below it. Without the script the field takes codes and exact names.
+// Fields with data-pick: what is typed (name, pinyin initials, code) is looked up there, a choice writes the code into
+// the field and its name below it. Answers are `[{code, name}]` or `{codes: [{code, name, alias}]}`. Without the script
+// the field takes codes and exact names.
 export function setUpPicks(root) {
   for (const input of root.querySelectorAll("input[data-pick]:not([data-lively])")) {
     input.dataset.lively = "";
@@ -10,13 +11,15 @@ export function setUpPicks(root) {
 function setUp(input) {
   const list = document.createElement("ul");
   list.className = "mk-pick";
-  list.id = `${input.id}-pick`;
+  list.id = `pick-${Math.random().toString(36).slice(2)}`;
   list.hidden = true;
   list.setAttribute("role", "listbox");
   input.setAttribute("role", "combobox");
   input.setAttribute("aria-controls", list.id);
   input.setAttribute("aria-expanded", "false");
-  input.closest(".mk-field-line").append(list);
+  const line = input.closest(".mk-field-line");
+  if (line) line.append(list);
+  else input.after(list);
   let wait = 0;
   let asked = 0;
   let at = -1;
@@ -34,12 +37,17 @@ function setUp(input) {
   };
   const choose = (item) => {
     input.value = item.dataset.code;
-    let said = input.closest(".mk-field").querySelector("small");
-    if (!said) {
-      said = document.createElement("small");
-      input.closest(".mk-field").append(said);
+    const field = input.closest(".mk-field");
+    if (field) {
+      let said = field.querySelector("small");
+      if (!said) {
+        said = document.createElement("small");
+        field.append(said);
+      }
+      said.textContent = `当前：${item.dataset.name}`;
+    } else {
+      input.title = item.dataset.name;
     }
-    said.textContent = `当前：${item.dataset.name}`;
     show(false);
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
@@ -48,16 +56,18 @@ function setUp(input) {
     const url = new URL(input.dataset.pick, window.location.href);
     url.searchParams.set("q", input.value.trim());
     const answer = await fetch(url, { headers: { Accept: "application/json" } }).catch(() => null);
+    // A slower answer to what was typed before must not replace a newer one.
     if (!answer?.ok || turn !== asked) return;
-    const found = await answer.json();
+    const said = await answer.json();
+    const found = Array.isArray(said) ? said : said.codes;
     at = -1;
     list.replaceChildren(
-      ...found.map(({ code, name }) => {
+      ...found.map(({ code, name, alias }) => {
         const item = document.createElement("li");
         item.setAttribute("role", "option");
         Object.assign(item.dataset, { code, name });
         const small = document.createElement("small");
-        small.textContent = code;
+        small.textContent = alias ? `${code} ${alias}` : code;
         item.append(name, small);
         // Before the field loses the focus.
         item.addEventListener("mousedown", (event) => {

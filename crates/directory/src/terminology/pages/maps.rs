@@ -247,7 +247,7 @@ async fn open_codes(
     let total = total.unsigned_abs();
     let proposes = may(allowed.caller(), PROPOSE);
     let institution = chosen.as_ref().map_or("", |card| card.code.as_str());
-    let suggest_url = format!("/api/v1/codes/{table_id}/search");
+    let suggest_url = format!("/api/v1/codes/{table_id}/search?active=1&limit=10");
     let rows = codes
         .iter()
         .map(|open| {
@@ -269,7 +269,7 @@ async fn open_codes(
                             input type="hidden" name="table" value=(table_id);
                             input type="hidden" name="local_code" value=(open.code);
                             input.form-control name="standard_code" value=(best.map_or("", |s| s.code.as_str())) required
-                                aria-label="标准编码" data-search=(suggest_url) autocomplete="off";
+                                aria-label="标准编码" data-pick=(suggest_url) autocomplete="off";
                             select.form-select name="relation" aria-label="关系" {
                                 @for (code, title) in RELATIONS { option value=(code) { (title) } }
                             }
