@@ -323,6 +323,7 @@ impl Platform {
         };
         let parts = [
             store::reseal::fact_parts(&catalog),
+            directory::registry::protected(),
             person::protected(),
             exchange::protected(),
             identity::factor::parts(),

@@ -10,7 +10,7 @@ use catalog::Catalog;
 use contracts::{Institutions, PersonCards};
 use kernel::{Error, Result};
 use protect::Domain;
-use store::reseal::{Part, PartColumn};
+use store::reseal::{Form, Part, PartColumn};
 use store::{Db, Migration};
 use web::Routes;
 
@@ -34,7 +34,7 @@ pub fn protected() -> Vec<Part> {
         part("batch_issue", PartColumn::text("value", intake::chunk::ISSUE_VALUE)),
         part(
             "kept_resource",
-            PartColumn { json: true, ..PartColumn::text("content", intake::bundle::KEPT_CONTENT) },
+            PartColumn { form: Form::Json, ..PartColumn::text("content", intake::bundle::KEPT_CONTENT) },
         ),
     ]
 }

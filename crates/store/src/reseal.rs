@@ -45,14 +45,29 @@ pub struct PartColumn {
     pub place: String,
     /// The column of its blind index and the kind of number.
     pub blind: Option<(&'static str, &'static str)>,
-    /// Whether it is `jsonb`, sealed as one JSON text.
-    pub json: bool,
+    /// How it is sealed.
+    pub form: Form,
+}
+
+/// How a column holds what is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `text`, sealed whole.
+    Text,
+    /// `jsonb`, sealed as one JSON text.
+    Json,
+    /// `jsonb`: an object whose values are sealed texts, each bound to `<place>.<name of the value>`.
+    Fields,
 }
 
 impl PartColumn {
     /// A `text` column.
     pub fn text(name: &str, place: &str) -> Self {
-        Self { name: name.to_owned(), place: place.to_owned(), blind: None, json: false }
+        Self { name: name.to_owned(), place: place.to_owned(), blind: None, form: Form::Text }
+    }
+    /// A `jsonb` column whose object holds a sealed text under each name.
+    pub fn fields(name: &str, place: &str) -> Self {
+        Self { form: Form::Fields, ..Self::text(name, place) }
     }
     /// A `text` column that is found by a blind index.
     pub fn found(name: &str, place: &str, column: &'static str, kind: &'static str) -> Self {
@@ -342,16 +357,32 @@ impl Hand<'_> {
         Ok(query.execute(&mut **tx).await.db("write protected values anew")?.rows_affected())
     }
 
-    // A jsonb column holds a JSON text once it is sealed.
+    // A jsonb column holds a JSON text once it is sealed, or an object of sealed texts.
     fn sealed(&self, column: &PartColumn, value: &str) -> Result<Option<String>> {
-        if !column.json {
-            return self.fresh(&column.place, value);
+        match column.form {
+            Form::Text => return self.fresh(&column.place, value),
+            Form::Fields => return self.sealed_fields(column, value),
+            Form::Json => {}
         }
         let inner = match serde_json::from_str(value) {
             Ok(serde_json::Value::String(text)) if protect::is_sealed(&text) => text,
             _ => value.to_owned(),
         };
         Ok(self.fresh(&column.place, &inner)?.map(|text| serde_json::Value::String(text).to_string()))
+    }
+
+    fn sealed_fields(&self, column: &PartColumn, value: &str) -> Result<Option<String>> {
+        let Ok(serde_json::Value::Object(mut object)) = serde_json::from_str(value) else { return Ok(None) };
+        let mut touched = false;
+        for (name, value) in &mut object {
+            if let serde_json::Value::String(text) = value
+                && let Some(fresh) = self.fresh(&format!("{}.{name}", column.place), text)?
+            {
+                *text = fresh;
+                touched = true;
+            }
+        }
+        Ok(touched.then(|| serde_json::Value::Object(object).to_string()))
     }
 
     fn select(&self) -> String {
@@ -363,8 +394,15 @@ impl Hand<'_> {
             .collect();
         let mut wanted = Vec::new();
         for column in columns {
-            let mark = if column.json { "$4" } else { "$3" };
-            let mut one = format!("t.{0}::text <> '' and (t.{0}::text not like {mark}", column.name);
+            let mut one = match column.form {
+                Form::Text => format!("t.{0}::text <> '' and (t.{0}::text not like $3", column.name),
+                Form::Json => format!("t.{0}::text <> '' and (t.{0}::text not like $4", column.name),
+                Form::Fields => format!(
+                    "(exists (select from jsonb_each_text(t.{}) as f (name, value)
+                              where f.value <> '' and f.value not like $3)",
+                    column.name
+                ),
+            };
             if let Some((blind, _)) = column.blind {
                 let _ = write!(one, " or t.{blind} is null");
             }
@@ -386,7 +424,7 @@ impl Hand<'_> {
         let (mut sets, mut arrays, mut names, mut same) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (n, column) in self.part.columns.iter().enumerate() {
             let first = 2 + n * 3;
-            let cast = if column.json { "::jsonb" } else { "" };
+            let cast = if column.form == Form::Text { "" } else { "::jsonb" };
             sets.push(format!("{} = u.n{n}{cast}", column.name));
             if let Some((blind, _)) = column.blind {
                 sets.push(format!("{blind} = coalesce(u.b{n}, t.{blind})"));

@@ -4,10 +4,25 @@
 use kernel::Result;
 use protect::{Domain, Keyring, Opener, Sealer};
 use serde_json::Value;
+use store::reseal::{Part, PartColumn};
+
+/// What ties sealed texts to the registers.
+const PLACE: &str = "registry";
 
 /// What ties a sealed text to its place.
 fn context(field: &str) -> String {
-    format!("registry.{field}")
+    format!("{PLACE}.{field}")
+}
+
+/// The protected columns of the registers.
+pub fn protected() -> Vec<Part> {
+    ["registry_entry", "registry_version", "registry_request"]
+        .map(|table| Part {
+            table: table.to_owned(),
+            domain: Domain::Identity,
+            columns: vec![PartColumn::fields("guarded", PLACE)],
+        })
+        .into()
 }
 
 /// Seals and opens with the keys of this moment.

@@ -9,6 +9,7 @@ mod bring;
 pub mod examine;
 mod fhir;
 mod guard;
+pub use guard::protected;
 pub mod imports;
 pub mod life;
 pub mod model;

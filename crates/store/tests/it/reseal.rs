@@ -7,11 +7,12 @@ use protect::provider::LocalMaster;
 use protect::{Domain, KeyState, is_sealed, sealed_with};
 use serde_json::json;
 use store::keys::{SETTLE, Suite, Vault};
-use store::reseal::{Part, PartColumn, Resealer, fact_parts, sweeps};
+use store::reseal::{Form, Part, PartColumn, Resealer, fact_parts, sweeps};
 use store::{Db, Jobs};
 use testkit::{TestClock, TestDb, clock, settle};
 
-const TABLE: &str = "create table thing (id int, phone text, phone_blind bytea, note text, body jsonb)";
+const TABLE: &str = "create table thing (id int, phone text, phone_blind bytea, note text, body jsonb,
+    secrets jsonb not null default '{}')";
 
 async fn fresh() -> (TestDb, Arc<TestClock>, Resealer) {
     let test = TestDb::create(store::MIGRATIONS, &[TABLE.to_owned()]).await;
@@ -28,7 +29,8 @@ async fn fresh() -> (TestDb, Arc<TestClock>, Resealer) {
         columns: vec![
             PartColumn::found("phone", "thing.phone", "phone_blind", "phone"),
             PartColumn::text("note", "thing.note"),
-            PartColumn { json: true, ..PartColumn::text("body", "thing.body") },
+            PartColumn { form: Form::Json, ..PartColumn::text("body", "thing.body") },
+            PartColumn::fields("secrets", "thing"),
         ],
     });
     (test, clock.clone(), Resealer { db, vault, catalog, parts: Arc::new(parts), clock })
@@ -45,9 +47,9 @@ async fn things(db: &Db) -> Vec<(i32, Option<String>, Option<Vec<u8>>, Option<St
 async fn what_was_plain_is_sealed_and_found_and_a_new_key_takes_over() {
     let (_test, clock, own) = fresh().await;
     sqlx::raw_sql(
-        "insert into thing select n, '138' || lpad(n::text, 8, '0'), null, case when n % 3 = 0 then '' else '备注' || n end,
+        "insert into thing (id, phone, phone_blind, note, body) select n, '138' || lpad(n::text, 8, '0'), null, case when n % 3 = 0 then '' else '备注' || n end,
             jsonb_build_object('n', n) from generate_series(1, 9000) n;
-         insert into thing values (9001, null, null, null, '{}')",
+         insert into thing (id, phone, phone_blind, note, body) values (9001, null, null, null, '{}')",
     )
     .execute(own.db.pool())
     .await
@@ -93,7 +95,7 @@ async fn what_was_plain_is_sealed_and_found_and_a_new_key_takes_over() {
 #[tokio::test]
 async fn a_pass_that_was_cut_off_goes_on_where_it_was() {
     let (_test, clock, own) = fresh().await;
-    sqlx::raw_sql("insert into thing select n, '139' || n, null, repeat('x', 200), '{}' from generate_series(1, 5000) n")
+    sqlx::raw_sql("insert into thing (id, phone, phone_blind, note, body) select n, '139' || n, null, repeat('x', 200), '{}' from generate_series(1, 5000) n")
         .execute(own.db.pool())
         .await
         .unwrap();
@@ -111,6 +113,39 @@ async fn a_pass_that_was_cut_off_goes_on_where_it_was() {
     let sweep = sweeps(&own.db).await.unwrap().into_iter().find(|s| s.table_name == "thing").unwrap();
     assert!(sweep.done && sweep.changed == 5000, "each row was written once: {sweep:?}");
     drop(clock);
+}
+
+#[tokio::test]
+async fn values_within_an_object_follow_each_by_itself() {
+    let (_test, clock, own) = fresh().await;
+    let ring = own.vault.keyring();
+    let phone = ring.seal_text(Domain::Facts, "thing.phone", "13800138000").unwrap();
+    let before = json!({ "phone": phone, "number": "110101199003070011", "none": "", "count": 3 });
+    sqlx::query("insert into thing (id, secrets) values (1, $1), (2, '{}')")
+        .bind(&before)
+        .execute(own.db.pool())
+        .await
+        .unwrap();
+    let read = async || -> serde_json::Value {
+        sqlx::query_scalar("select secrets from thing where id = 1").fetch_one(own.db.pool()).await.unwrap()
+    };
+    own.run(None).await.unwrap();
+    let after = read().await;
+    assert_eq!(after["phone"], before["phone"], "sealed by the key in force already");
+    let number = after["number"].as_str().unwrap();
+    assert_eq!(ring.open_text("thing.number", number).unwrap(), "110101199003070011");
+    assert_eq!((after["none"].as_str(), after["count"].as_i64()), (Some(""), Some(3)));
+
+    own.vault.rotate(Domain::Facts, clock.now()).await.unwrap();
+    clock.advance(SETTLE);
+    own.run(None).await.unwrap();
+    let new = ring.active(Domain::Facts).unwrap();
+    let after = read().await;
+    for (field, plain) in [("phone", "13800138000"), ("number", "110101199003070011")] {
+        let sealed = after[field].as_str().unwrap();
+        assert_eq!(sealed_with(sealed), Some(new));
+        assert_eq!(ring.open_text(&format!("thing.{field}"), sealed).unwrap(), plain);
+    }
 }
 
 #[tokio::test]
