@@ -4,6 +4,7 @@
 
 mod terminology;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use catalog::{Dataset, Value};
@@ -391,9 +392,9 @@ pub trait PersonLookup: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Option<i64>>>;
     /// By citizen number (GB 11643, 18 characters).
     fn by_citizen_id<'a>(&'a self, citizen_id: &'a str) -> BoxFuture<'a, Result<Option<i64>>>;
-    /// Who a person is and where they live. Whoever implements no exceptions knows nobody.
-    fn whereabouts<'a>(&'a self, _person: i64) -> BoxFuture<'a, Result<Option<Whereabouts>>> {
-        Box::pin(async { Ok(None) })
+    /// Who these people are and where they live; who is not known is left out. Whoever implements no exceptions knows nobody.
+    fn whereabouts<'a>(&'a self, _people: &'a [i64]) -> BoxFuture<'a, Result<HashMap<i64, Whereabouts>>> {
+        Box::pin(async { Ok(HashMap::new()) })
     }
 }
 

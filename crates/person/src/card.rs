@@ -1,5 +1,7 @@
 //! Answers about one person: the card of the banner, and finding a person by a number.
 
+use std::collections::HashMap;
+
 use contracts::{IdentityRef, Institutions, PersonCard, PersonCards, PersonLookup, Whereabouts};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
@@ -181,22 +183,26 @@ impl PersonLookup for MasterIndex {
         })
     }
 
-    fn whereabouts<'a>(&'a self, person: i64) -> BoxFuture<'a, Result<Option<Whereabouts>>> {
+    fn whereabouts<'a>(&'a self, people: &'a [i64]) -> BoxFuture<'a, Result<HashMap<i64, Whereabouts>>> {
         Box::pin(async move {
-            let found: Option<(String, String, Vec<i32>)> = sqlx::query_as(
-                "select p.name, p.region,
+            if people.is_empty() {
+                return Ok(HashMap::new());
+            }
+            let found: Vec<(i64, String, String, Vec<i32>)> = sqlx::query_as(
+                "select p.id, p.name, p.region,
                     array(select distinct institution_id from identity_record i where i.person_id = p.id)
-                 from person p where p.id = $1",
+                 from person p where p.id = any($1)",
             )
-            .bind(person)
-            .fetch_optional(self.db.pool())
+            .bind(people)
+            .fetch_all(self.db.pool())
             .await
-            .db("find where a person lives")?;
-            Ok(found.map(|(name, region, institutions)| Whereabouts {
+            .db("find where people live")?;
+            let whereabouts = |name, region: String, institutions: Vec<i32>| Whereabouts {
                 name,
                 region: RegionCode::parse(&region).unwrap_or(RegionCode::NATION),
                 institutions: institutions.into_iter().map(|id| InstitutionId::new(id.into())).collect(),
-            }))
+            };
+            Ok(found.into_iter().map(|(id, name, region, at)| (id, whereabouts(name, region, at))).collect())
         })
     }
 }

@@ -58,26 +58,29 @@ async fn visible(
     let more = rows.len() as i64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or(50));
     let next = rows.last().filter(|_| more).map(|r| r.id);
-    let mut shown = Vec::with_capacity(rows.len());
-    for row in rows {
-        if concerns(identity, caller, &row).await? {
-            shown.push(row);
-        }
-    }
-    Ok((shown, next))
+    Ok((concerning(identity, caller, rows).await?, next))
 }
 
-async fn concerns(identity: &Identity, caller: &Caller, row: &ExceptionRow) -> kernel::Result<bool> {
+/// Those exceptions that concern a caller: asked for or held, to be decided, or watched over.
+async fn concerning(
+    identity: &Identity,
+    caller: &Caller,
+    rows: Vec<ExceptionRow>,
+) -> kernel::Result<Vec<ExceptionRow>> {
     let own = caller.account.map(Id::get);
-    if own == Some(row.account_id) || own == Some(row.asked_by) {
-        return Ok(true);
+    let is_own = |row: &ExceptionRow| own == Some(row.account_id) || own == Some(row.asked_by);
+    if !oversees(caller) {
+        return Ok(rows.into_iter().filter(is_own).collect());
     }
-    Ok(oversees(caller)
-        && (identity.may_decide(caller, row).await?.is_ok()
-            || caller.grants.iter().any(|g| {
-                g.line == Line::Security
-                    && matches!(g.span, kernel::Span::Region(wide) if row_region(identity, row).is_some_and(|r| wide.contains(&r)))
-            })))
+    let watches = |row: &ExceptionRow| {
+        caller.grants.iter().any(|g| {
+            g.line == Line::Security
+                && matches!(g.span, kernel::Span::Region(wide) if row_region(identity, row).is_some_and(|r| wide.contains(&r)))
+        })
+    };
+    let decided = identity.may_decide_all(caller, &rows).await?;
+    let shown = rows.into_iter().zip(decided).filter(|(row, may)| is_own(row) || may.is_ok() || watches(row));
+    Ok(shown.map(|(row, _)| row).collect())
 }
 
 fn row_region(identity: &Identity, row: &ExceptionRow) -> Option<RegionCode> {
@@ -287,7 +290,7 @@ pub(super) async fn ask(
 
 async fn found(identity: &Identity, caller: &Caller, id: i64) -> kernel::Result<ExceptionRow> {
     if let Some(row) = identity.exception(id).await?
-        && concerns(identity, caller, &row).await?
+        && let Some(row) = concerning(identity, caller, vec![row]).await?.pop()
     {
         return Ok(row);
     }

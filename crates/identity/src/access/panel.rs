@@ -19,10 +19,9 @@ impl Waiting {
         let mut lines = Vec::new();
         if oversees(caller) {
             let which = Which { waiting_at: Some(now), ..Which::default() };
-            let mut mine = 0;
-            for row in self.0.exceptions(&which, 50).await? {
-                mine += usize::from(self.0.may_decide(caller, &row).await?.is_ok());
-            }
+            let waiting = self.0.exceptions(&which, 50).await?;
+            let said = self.0.may_decide_all(caller, &waiting).await?;
+            let mine = said.iter().filter(|may| may.is_ok()).count();
             if mine > 0 {
                 lines.push(DeskLine {
                     text: "待我审批的例外授权".to_owned(),

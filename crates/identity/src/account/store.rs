@@ -260,6 +260,14 @@ pub async fn by_id(pool: &PgPool, account: AccountId) -> Result<Option<AccountRo
         .db("read an account")
 }
 
+/// Accounts by their numbers, in no order.
+pub async fn by_ids(pool: &PgPool, accounts: &[i64]) -> Result<Vec<AccountRow>> {
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as(rows!("where a.id = any($1)")).bind(accounts).fetch_all(pool).await.db("read accounts")
+}
+
 /// An account in reach.
 pub async fn in_reach(pool: &PgPool, reach: &Reach, account: AccountId) -> Result<Option<AccountRow>> {
     let (regions, institutions) = spans(reach);

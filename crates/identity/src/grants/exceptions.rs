@@ -1,7 +1,10 @@
 //! Exceptions for a time (例外授权): asked for by one, approved by another, over by itself.
 
+use std::collections::{HashMap, HashSet};
+
 use ::store::{AuditEntry, DbDoing, audit};
 use chrono::{DateTime, Duration, Utc};
+use contracts::Whereabouts;
 use kernel::access::InstitutionId;
 use kernel::{AccountId, Act, Caller, Id, Line, Purpose, Refusal, RegionCode, Result};
 
@@ -143,6 +146,19 @@ impl ExceptionRow {
     }
 }
 
+/// Where what an exception opens lies, for whoever decides; `None` when it is not there any more.
+fn target_of(row: &ExceptionRow, people: &HashMap<i64, Whereabouts>) -> Option<Target> {
+    match row.target.as_str() {
+        "person" => {
+            let found = people.get(&row.person_id?)?;
+            Some(Target::Person { region: found.region, institutions: found.institutions.clone() })
+        }
+        "institution" => row.institution_id.map(|id| Target::Institution(Id::new(i64::from(id)))),
+        "team" => row.institution_id.map(|id| Target::Team(Id::new(i64::from(id)))),
+        _ => row.region.as_deref().and_then(|r| RegionCode::parse(r).ok()).map(Target::Region),
+    }
+}
+
 /// Which exceptions a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct Which {
@@ -193,32 +209,38 @@ impl Identity {
         .db("read an exception")
     }
 
-    /// Where what an exception opens lies, for whoever decides; `None` when it is not there any more.
-    pub(crate) async fn target_of(&self, row: &ExceptionRow) -> Result<Option<Target>> {
-        Ok(match row.target.as_str() {
-            "person" => match (&self.people, row.person_id) {
-                (Some(people), Some(person)) => people
-                    .whereabouts(person)
-                    .await?
-                    .map(|w| Target::Person { region: w.region, institutions: w.institutions }),
-                _ => None,
-            },
-            "institution" => row.institution_id.map(|id| Target::Institution(Id::new(i64::from(id)))),
-            "team" => row.institution_id.map(|id| Target::Team(Id::new(i64::from(id)))),
-            _ => row.region.as_deref().and_then(|r| RegionCode::parse(r).ok()).map(Target::Region),
-        })
-    }
-
     /// Whether a caller may decide about an exception.
     pub(crate) async fn may_decide(&self, by: &Caller, row: &ExceptionRow) -> Result<Result<(), Refusal>> {
-        let Some(line) = Line::of_code(&row.line) else { return Ok(Err(gone())) };
-        let Some(target) = self.target_of(row).await? else { return Ok(Err(gone())) };
+        let said = self.may_decide_all(by, std::slice::from_ref(row)).await?;
+        Ok(said.into_iter().next().unwrap_or_else(|| Err(gone())))
+    }
+
+    /// Whether a caller may decide about each of these exceptions, with two queries however many there are.
+    pub(crate) async fn may_decide_all(
+        &self,
+        by: &Caller,
+        rows: &[ExceptionRow],
+    ) -> Result<Vec<Result<(), Refusal>>> {
         let own = by.account.map(Id::get);
-        let mut concerned = own == Some(row.account_id) || own == Some(row.asked_by);
-        if !concerned && let Some(holder) = accounts::by_id(self.db.pool(), Id::new(row.account_id)).await? {
-            concerned = self.is_oneself(by, &holder);
-        }
-        Ok(rules::may_decide(&by.grants, line, &target, concerned, |id| self.region_of(id)))
+        let concerned = |row: &ExceptionRow| own == Some(row.account_id) || own == Some(row.asked_by);
+        let persons: Vec<i64> =
+            rows.iter().filter(|row| row.target == "person").filter_map(|row| row.person_id).collect();
+        let whereabouts = match &self.people {
+            Some(people) => people.whereabouts(&persons).await?,
+            None => HashMap::new(),
+        };
+        let others: Vec<i64> = rows.iter().filter(|row| !concerned(row)).map(|row| row.account_id).collect();
+        let holders = accounts::by_ids(self.db.pool(), &others).await?;
+        // The same person may hold several accounts over time.
+        let oneself: HashSet<i64> =
+            holders.iter().filter(|holder| self.is_oneself(by, holder)).map(|holder| holder.id).collect();
+        let decide = |row: &ExceptionRow| {
+            let line = Line::of_code(&row.line).ok_or_else(gone)?;
+            let target = target_of(row, &whereabouts).ok_or_else(gone)?;
+            let concerned = concerned(row) || oneself.contains(&row.account_id);
+            rules::may_decide(&by.grants, line, &target, concerned, |id| self.region_of(id))
+        };
+        Ok(rows.iter().map(decide).collect())
     }
 
     /// Asks for an exception.
@@ -300,7 +322,7 @@ impl Identity {
         Ok(match opens {
             Opens::Person(person) => {
                 let known = match &self.people {
-                    Some(people) => people.whereabouts(*person).await?,
+                    Some(people) => people.whereabouts(&[*person]).await?.remove(person),
                     None => None,
                 };
                 let name = known
