@@ -59,6 +59,8 @@ pub struct Gatekeeper {
     clock: Arc<dyn Clock>,
     institutions: Arc<dyn Institutions>,
     options: store::Settings,
+    /// Whether people reach the program by TLS: cookies then have guarded names.
+    tls: bool,
     memory: Mutex<Memory>,
 }
 
@@ -70,8 +72,9 @@ impl Gatekeeper {
         clock: Arc<dyn Clock>,
         institutions: Arc<dyn Institutions>,
         options: store::Settings,
+        tls: bool,
     ) -> Self {
-        Self { db, catalog, clock, institutions, options, memory: Mutex::default() }
+        Self { db, catalog, clock, institutions, options, tls, memory: Mutex::default() }
     }
 
     /// Forgets one token, after its session ended.
@@ -255,12 +258,12 @@ impl web::Authenticator for Gatekeeper {
             }
             // The embedded session first: it has the lesser rights and names the person at the workstation, whoever
             // else may have signed in with the same browser. Cookies that have ended mean nobody, not an error.
-            if let Some(token) = cookie::token(headers, cookie::EMBED)
+            if let Some(token) = cookie::token(headers, cookie::EMBED, self.tls)
                 && let Some(caller) = self.by_embed(token, address).await?
             {
                 return embed::of_this_person(&caller, asking.path).map(|()| Some(caller));
             }
-            match cookie::token(headers, cookie::SESSION) {
+            match cookie::token(headers, cookie::SESSION, self.tls) {
                 Some(token) => self.by_session(token, address).await,
                 None => Ok(None),
             }

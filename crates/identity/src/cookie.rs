@@ -17,11 +17,22 @@ pub const WORKSTATION: &str = "minkang_workstation";
 /// A sign-in under way at a hospital's own provider.
 pub const PARTNER: &str = "minkang_partner";
 
+/// Before a cookie's name: browsers take it by TLS only, from this very host and for all of it, so that neither a
+/// neighbouring host nor a page without TLS can plant one (RFC 6265bis, cookie name prefixes).
+const HOST: &str = "__Host-";
+
 /// Browsers keep no cookie for longer.
 const LONG: i64 = 400 * 24 * 3600;
 
-/// The value of a cookie, if it looks like one of our tokens.
-pub fn token<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// The value of a cookie, if it looks like one of our tokens. By TLS it must have come under its guarded name; only
+/// the two that open nothing by themselves are still taken under the name they had before.
+pub fn token<'a>(headers: &'a HeaderMap, name: &str, tls: bool) -> Option<&'a str> {
+    let plain = !tls || matches!(name, DEVICE | WORKSTATION);
+    let guarded = if tls { named(headers, &full(name, true)) } else { None };
+    guarded.or_else(|| if plain { named(headers, name) } else { None })
+}
+
+fn named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
@@ -33,56 +44,57 @@ pub fn token<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .filter(|value| value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
+/// The name a browser knows a cookie by.
+fn full(name: &str, tls: bool) -> String {
+    if tls { format!("{HOST}{name}") } else { name.to_owned() }
+}
+
 /// Sets the session cookie; it lives until the browser closes, the server says how long at most.
 pub fn set_session(headers: &mut HeaderMap, token: &str, tls: bool) {
-    let secure = if tls { "; Secure" } else { "" };
-    append(headers, &format!("{SESSION}={token}; Path=/; HttpOnly; SameSite=Lax{secure}"));
+    append(headers, SESSION, token, None, tls);
 }
 
 /// Sets the cookie of an embedded session. By TLS it may live inside the hospital system's own page, in a jar of
 /// that page alone.
 pub fn set_embed(headers: &mut HeaderMap, token: &str, seconds: i64, tls: bool) {
-    let site = if tls { "SameSite=None; Secure; Partitioned" } else { "SameSite=Lax" };
-    append(headers, &format!("{EMBED}={token}; Path=/; HttpOnly; Max-Age={seconds}; {site}"));
+    append(headers, EMBED, token, Some(seconds), tls);
 }
 
 /// Sets the cookie of a sign-in that waits for its second factor.
 pub fn set_ticket(headers: &mut HeaderMap, token: &str, seconds: i64, tls: bool) {
-    let secure = if tls { "; Secure" } else { "" };
-    append(headers, &format!("{TICKET}={token}; Path=/; HttpOnly; Max-Age={seconds}; SameSite=Lax{secure}"));
+    append(headers, TICKET, token, Some(seconds), tls);
 }
 
 /// Sets the cookie of a sign-in under way at a hospital's own provider.
 pub fn set_partner(headers: &mut HeaderMap, token: &str, seconds: i64, tls: bool) {
-    let secure = if tls { "; Secure" } else { "" };
-    append(headers, &format!("{PARTNER}={token}; Path=/; HttpOnly; Max-Age={seconds}; SameSite=Lax{secure}"));
+    append(headers, PARTNER, token, Some(seconds), tls);
 }
 
 /// Sets the long-lived cookie that tells one browser from another.
 pub fn set_device(headers: &mut HeaderMap, token: &str, tls: bool) {
-    let secure = if tls { "; Secure" } else { "" };
-    append(headers, &format!("{DEVICE}={token}; Path=/; HttpOnly; Max-Age={LONG}; SameSite=Lax{secure}"));
+    append(headers, DEVICE, token, Some(LONG), tls);
 }
 
 /// Sets the long-lived cookie that tells one workstation from another.
 pub fn set_workstation(headers: &mut HeaderMap, token: &str, tls: bool) {
-    let site = if tls { "SameSite=None; Secure; Partitioned" } else { "SameSite=Lax" };
-    append(headers, &format!("{WORKSTATION}={token}; Path=/; HttpOnly; Max-Age={LONG}; {site}"));
+    append(headers, WORKSTATION, token, Some(LONG), tls);
 }
 
 /// Takes a cookie away.
 pub fn clear(headers: &mut HeaderMap, name: &str, tls: bool) {
+    append(headers, name, "", Some(0), tls);
+}
+
+fn append(headers: &mut HeaderMap, name: &str, value: &str, seconds: Option<i64>, tls: bool) {
     let site = match (name, tls) {
-        (EMBED, true) => "SameSite=None; Secure; Partitioned",
+        (EMBED | WORKSTATION, true) => "SameSite=None; Secure; Partitioned",
         (_, true) => "SameSite=Lax; Secure",
         (_, false) => "SameSite=Lax",
     };
-    append(headers, &format!("{name}=; Path=/; HttpOnly; Max-Age=0; {site}"));
-}
-
-fn append(headers: &mut HeaderMap, value: &str) {
+    let age = seconds.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
     // Only tokens and fixed text go in: always a valid header.
-    if let Ok(value) = HeaderValue::from_str(value) {
+    let text = format!("{}={value}; Path=/; HttpOnly{age}; {site}", full(name, tls));
+    if let Ok(value) = HeaderValue::from_str(&text) {
         headers.append(header::SET_COOKIE, value);
     }
 }
@@ -106,7 +118,7 @@ mod tests {
         for (line, found) in cases {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, line.parse().unwrap());
-            assert_eq!(token(&headers, SESSION).is_some(), found, "{line}");
+            assert_eq!(token(&headers, SESSION, false).is_some(), found, "{line}");
         }
     }
 
@@ -122,5 +134,23 @@ mod tests {
         assert!(lines[0].contains("SameSite=Lax") && lines[0].contains("Secure"));
         assert!(lines[1].contains("SameSite=None") && lines[1].contains("Secure"));
         assert!(lines[2].contains("SameSite=Lax") && !lines[2].contains("Secure"));
+    }
+
+    #[test]
+    fn by_tls_only_guarded_names_count() {
+        let good = "a".repeat(64);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, format!("{SESSION}={good}; {DEVICE}={good}").parse().unwrap());
+        assert_eq!(token(&headers, SESSION, true), None, "a neighbouring host may have planted it");
+        assert_eq!(token(&headers, DEVICE, true), Some(good.as_str()), "opens nothing, kept from before");
+        let other = "b".repeat(64);
+        let line = format!("{SESSION}={good}; {HOST}{SESSION}={other}");
+        headers.insert(header::COOKIE, line.parse().unwrap());
+        assert_eq!(token(&headers, SESSION, true), Some(other.as_str()));
+        assert_eq!(token(&headers, SESSION, false), Some(good.as_str()));
+        let mut answer = HeaderMap::new();
+        clear(&mut answer, SESSION, true);
+        let line = answer[header::SET_COOKIE].to_str().unwrap();
+        assert!(line.starts_with("__Host-minkang_session=; Path=/;") && line.contains("Secure"), "{line}");
     }
 }

@@ -151,6 +151,7 @@ impl Identity {
             clock.clone(),
             institutions.clone(),
             options.clone(),
+            false,
         ));
         // What a rule for a kind of unit is asked by: the caller's own institution, or an authority.
         let register = institutions.clone();
@@ -199,20 +200,25 @@ impl Identity {
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.settings = Arc::new(settings);
-        self
+        self.with_gatekeeper()
     }
 
     /// With the settings that an operator changes while the program runs.
     #[must_use]
     pub fn with_options(mut self, options: store::Settings) -> Self {
+        self.options = options;
+        self.with_gatekeeper()
+    }
+
+    fn with_gatekeeper(mut self) -> Self {
         self.gatekeeper = Arc::new(Gatekeeper::new(
             self.db.clone(),
             self.catalog.clone(),
             self.clock.clone(),
             self.institutions.clone(),
-            options.clone(),
+            self.options.clone(),
+            self.settings.tls,
         ));
-        self.options = options;
         self
     }
 

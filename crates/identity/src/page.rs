@@ -86,40 +86,6 @@ pub fn list_bar(count: &str, acts: &Markup) -> Markup {
     html! { div.mk-list-bar { span { (count) } nav { (acts) } } }
 }
 
-/// What a download answers.
-pub type Download = ([(HeaderName, String); 3], String);
-
-/// A CSV download for spreadsheet programs: UTF-8 with byte-order mark. Cells that a spreadsheet would take for a
-/// formula get an apostrophe before them.
-pub fn csv(file: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Download {
-    let mut text = String::from("\u{feff}");
-    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
-        for (position, cell) in cells.enumerate() {
-            if position > 0 {
-                text.push(',');
-            }
-            let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-            text.push('"');
-            if formula {
-                text.push('\'');
-            }
-            text.push_str(&cell.replace('"', "\"\""));
-            text.push('"');
-        }
-        text.push_str("\r\n");
-    };
-    line(&mut heads.iter().copied());
-    for row in rows {
-        line(&mut row.iter().map(String::as_str));
-    }
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-    ];
-    (headers, text)
-}
-
 /// A download of bytes.
 pub type FileOut = ([(HeaderName, String); 3], Vec<u8>);
 
@@ -149,16 +115,4 @@ pub fn xlsx(file: &str, sheet: &str, heads: &[&str], rows: &[Vec<String>]) -> ke
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
     Ok((headers, bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_formula_in_a_cell_stays_a_text() {
-        let rows = [vec!["=cmd()".to_owned(), "他说\"好\"".to_owned()]];
-        let (_, text) = csv("x.csv", &["a", "b"], rows.into_iter());
-        assert_eq!(text, "\u{feff}\"a\",\"b\"\r\n\"'=cmd()\",\"他说\"\"好\"\"\"\r\n");
-    }
 }

@@ -188,6 +188,7 @@ async fn build(platform: &Platform, common: &Common, wanted: &Plan) -> Result<Ci
     eprintln!("机构：{} 个（均为虚构，名称带“（演示）”）。", ids.len());
     registers(platform, &plan, &city).await?;
     accounts(platform, &city, &ids).await?;
+    passwords_alone(platform).await?;
     client(platform, common, &city, &ids).await?;
 
     let folder = common.data.join("demo/uploads");
@@ -348,6 +349,16 @@ async fn accounts(platform: &Platform, city: &City, ids: &[InstitutionId]) -> Re
         };
         platform.identity.ensure_persona(&Persona { account, password: PASSWORD.to_owned() }).await?;
     }
+    Ok(())
+}
+
+/// The accounts of a demonstration are shared: their password alone opens them. Said on the page of settings.
+async fn passwords_alone(platform: &Platform) -> Result<()> {
+    let none = catalog::SettingValue::Text("none".to_owned());
+    let by = kernel::Caller::system("minkang demo");
+    let reason = "演示账号由多人共用，只用公开的密码登录；正式环境请恢复缺省";
+    let now = SystemClock.now();
+    platform.options.set(&platform.db, &by, now, "sign_in.second_factor", Some(none), reason).await?;
     Ok(())
 }
 
@@ -551,7 +562,7 @@ fn introduce(city: &City, common: &Common, args: &DemoArgs) {
     println!();
     println!("演示城市 {} 已就绪。全部机构和居民均为虚构。", city.name);
     println!("地址    {}", address(args.listen));
-    println!("口令    {PASSWORD}（所有演示账号相同，公开，勿用于正式环境）");
+    println!("口令    {PASSWORD}（所有演示账号相同，公开，勿用于正式环境；管理员的第二因素已关闭）");
     println!();
     println!("账号        姓名    用途");
     for role in roles(city) {

@@ -80,6 +80,16 @@ pub async fn city_at(database_url: Option<String>) -> City {
 async fn open(folder: tempfile::TempDir, settings: &Settings) -> City {
     let clock = testkit::clock();
     let platform = Platform::open(settings, clock.clone(), &|_: &str| {}).await.unwrap();
+    // Administrators sign in by password alone; second factors have stories of their own in `identity`.
+    let none = serde_json::to_value(catalog::SettingValue::Text("none".into())).unwrap();
+    sqlx::query(
+        "insert into setting (code, value) values ('sign_in.second_factor', $1) on conflict do nothing",
+    )
+    .bind(none)
+    .execute(platform.db.pool())
+    .await
+    .unwrap();
+    platform.options.refresh(&platform.db).await.unwrap();
     let institutions = register(&platform).await;
     let site = Site { policy: platform.identity.policy(), ..Site::new(platform.identity.authenticator()) };
     let app = web::serve::build_app(platform.routes(), site);

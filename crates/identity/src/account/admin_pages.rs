@@ -166,10 +166,10 @@ pub(super) async fn csv(
     State(identity): State<Identity>,
     allowed: Allowed,
     Query(asked): Query<Asked>,
-) -> Reply<page::Download> {
+) -> Reply<web::download::Download> {
     let reach = allowed.reach(Purpose::of("administration"))?;
     let rows = exported(&identity, &reach, &asked).await?;
-    Ok(page::csv("accounts.csv", &HEADS, rows.into_iter()))
+    Ok(web::download::csv("accounts.csv", &HEADS, rows.into_iter()))
 }
 
 pub(super) async fn xlsx(

@@ -155,7 +155,7 @@ async fn view(
     let bound = certificates::of_account(pool, account).await?;
     let lives = Lives::of(&identity.options);
     let sessions = session::list_of(pool, account, &lives, identity.clock.now()).await?;
-    let present = cookie::token(headers, cookie::SESSION).map(secret::digest);
+    let present = cookie::token(headers, cookie::SESSION, identity.settings.tls).map(secret::digest);
     let wanted = factor::required(&identity.options, &identity.catalog, &caller.roles);
     let recent = desk::recent_sign_ins(identity, caller, 10).await?;
     let endings = format!(

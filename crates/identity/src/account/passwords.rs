@@ -57,6 +57,7 @@ impl Identity {
                 session::end_all_of(tx, account).await?;
                 sign_in::clear_guard(tx, &login).await?;
                 super::life::note(tx, account, "reset_password", "", &reason, &by.name, now).await?;
+                self.tell_owner(tx, account, "管理员重置了您的登录密码").await?;
                 let detail = serde_json::json!({ "reason": reason });
                 self.audit(tx, by, "account.reset_password", account, &login, Some(detail)).await
             })
@@ -114,6 +115,10 @@ impl Identity {
                 sign_in::clear_guard(tx, &row.login).await?;
                 session::end_all_of(tx, account).await?;
                 self.audit(tx, caller, "account.change_password", account, &row.login, None).await?;
+                // Who was asked to change it knows.
+                if !row.must_change {
+                    self.tell_owner(tx, account, "您的登录密码已修改").await?;
+                }
                 session::create(tx, account, &opening, &lives, now).await
             })
             .await?;
@@ -138,6 +143,7 @@ impl Identity {
                 factor::passkey::store::remove_all(tx, account).await?;
                 session::end_all_of(tx, account).await?;
                 super::life::note(tx, account, "reset_factors", "", &reason, &by.name, now).await?;
+                self.tell_owner(tx, account, "管理员清除了您的动态口令和通行密钥").await?;
                 let detail = serde_json::json!({ "reason": reason });
                 self.audit(tx, by, "account.reset_factors", account, &login, Some(detail)).await
             })

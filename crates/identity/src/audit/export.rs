@@ -71,9 +71,9 @@ pub(super) async fn csv(
     State(identity): State<Identity>,
     allowed: Allowed,
     Query(asked): Query<Asked>,
-) -> Reply<page::Download> {
+) -> Reply<web::download::Download> {
     let entries = entries(&identity, &allowed, asked).await?;
-    Ok(page::csv("audit.csv", &HEADS, entries.iter().map(cells)))
+    Ok(web::download::csv("audit.csv", &HEADS, entries.iter().map(cells)))
 }
 
 type Workbooks = ([(HeaderName, &'static str); 3], Vec<u8>);

@@ -140,6 +140,7 @@ const OUTCOMES: &[(&str, &str)] = &[
     ("locked", "已锁定"),
     ("closed", "账号已停用"),
     ("changed_meanwhile", "账号刚被修改"),
+    ("first_expired", "初始密码已失效"),
     ("not_found", "未找到"),
     ("refused", "被拒绝"),
     ("purpose_needed", "待填使用目的"),

@@ -96,8 +96,9 @@ impl Gatekeeper {
             }
             return self.by_token(token.trim(), asking).await.map(|caller| Some(Some(caller)));
         }
-        let cookies =
-            [cookie::SESSION, cookie::EMBED].iter().any(|name| cookie::token(asking.headers, name).is_some());
+        let cookies = [cookie::SESSION, cookie::EMBED]
+            .iter()
+            .any(|name| cookie::token(asking.headers, name, self.tls).is_some());
         if let Some(peer) = asking.certificate
             && credential.is_none()
             && !cookies

@@ -137,6 +137,7 @@ impl Identity {
                 if !store::bind(tx, account, &certificate, issuer.id, &by.name, now).await? {
                     return Err(Refusal::conflict("certificate.bound", "这张证书已绑定了账号。").into());
                 }
+                self.tell_owner(tx, account, "您的账号绑定了数字证书").await?;
                 self.audit_certificate(tx, by, "certificate.bind", account, &certificate.subject).await
             })
             .await
@@ -149,6 +150,7 @@ impl Identity {
                 let subject = store::unbind(tx, account, bound)
                     .await?
                     .ok_or_else(|| Refusal::not_found("certificate.none", "没有这张证书。"))?;
+                self.tell_owner(tx, account, "您的账号解除了数字证书").await?;
                 self.audit_certificate(tx, by, "certificate.unbind", account, &subject).await
             })
             .await

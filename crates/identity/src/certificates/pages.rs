@@ -54,7 +54,7 @@ pub(super) async fn by_connection(
 ) -> Reply<Response> {
     let der = peer.as_ref().map(|peer| peer.der.clone());
     let done = match der {
-        Some(der) => identity.sign_in_certificate(&der, attempt_of(&visitor, &headers)).await,
+        Some(der) => identity.sign_in_certificate(&der, attempt_of(&identity, &visitor, &headers)).await,
         None => Err(super::not_believed("the connection has no certificate").into()),
     };
     match done {
@@ -80,7 +80,7 @@ pub(super) async fn by_signature(
     // Middleware also gives certificates as bare base64.
     let der = if given.certificate.contains("-----BEGIN") { der } else { bytes_of(&given.certificate) };
     let signature = bytes_of(&given.signature);
-    let attempt = attempt_of(&visitor, &headers);
+    let attempt = attempt_of(&identity, &visitor, &headers);
     match identity.sign_in_sm2(&given.challenge, &der, &signature, attempt).await {
         Ok(opened) => Ok(let_in(&identity, &opened, "")),
         Err(error) => {

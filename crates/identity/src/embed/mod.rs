@@ -281,7 +281,7 @@ async fn open(
     headers: HeaderMap,
     Query(request): Query<LinkRequest>,
 ) -> Reply<Response> {
-    let workstation = cookie::token(&headers, cookie::WORKSTATION);
+    let workstation = cookie::token(&headers, cookie::WORKSTATION, identity.settings.tls);
     let embedded = identity.open_embed_link(&request, workstation, &visitor.address, &visitor.agent).await?;
     let tls = identity.settings.tls;
     let mut response = Redirect::to(&format!("/embed/record/{}", embedded.person)).into_response();

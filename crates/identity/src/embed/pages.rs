@@ -128,7 +128,7 @@ pub(super) async fn csv(
     State(identity): State<Identity>,
     allowed: Allowed,
     Query(asked): Query<Asked>,
-) -> Reply<page::Download> {
+) -> Reply<web::download::Download> {
     let reach = allowed.reach(Purpose::of("administration"))?;
     let units = within(&identity, &reach);
     let rows = store::workstations(
@@ -141,7 +141,7 @@ pub(super) async fn csv(
     )
     .await?;
     let heads = ["名称", "机构", "状态", "最近使用人", "地址", "首次使用", "最近使用"];
-    Ok(page::csv(
+    Ok(web::download::csv(
         "workstations.csv",
         &heads,
         rows.into_iter().map(|row| {

@@ -1,6 +1,7 @@
-//! Acts on one-time codes and recovery codes.
+//! Acts on one-time codes and recovery codes; what tells a person that their ways to sign in changed.
 
 use ::store::{AuditEntry, Tx, audit};
+use contracts::{Notice, NoticeTo, Notices};
 use kernel::{AccountId, Caller, Id, Purpose, Refusal, RefusalKind, Result};
 use web::route::STEP_UP;
 
@@ -103,12 +104,24 @@ impl Identity {
         Ok(())
     }
 
+    /// Writes down a change of the caller's own factors, and tells the person: whoever else did it is found out.
     pub(crate) async fn audit_factor(
         &self,
         tx: &mut Tx<'_>,
         caller: &Caller,
         act: &'static str,
     ) -> Result<()> {
+        let told = match act {
+            "factor.code.add" => "您的账号已启用动态口令",
+            "factor.code.remove" => "您的账号已停用动态口令",
+            "factor.recovery.renew" => "您的账号更换了备用码",
+            "factor.passkey.add" => "您的账号添加了通行密钥",
+            "factor.passkey.remove" => "您的账号删除了通行密钥",
+            _ => "",
+        };
+        if let (false, Some(account)) = (told.is_empty(), caller.account) {
+            self.tell_owner(tx, account, told).await?;
+        }
         let entry = AuditEntry {
             act,
             object_kind: "account",
@@ -117,5 +130,15 @@ impl Identity {
             ..AuditEntry::default()
         };
         audit::record(tx, caller, &Purpose::of(""), self.clock.now(), &entry).await
+    }
+
+    /// Tells the owner of an account that a way to sign in changed, in the transaction of the change.
+    pub(crate) async fn tell_owner(&self, tx: &mut Tx<'_>, account: AccountId, what: &str) -> Result<()> {
+        let notice = Notice {
+            title: format!("{what}。不是您本人办理的，请立即修改密码并告知本单位管理员。"),
+            link: "/account".to_owned(),
+            urgent: true,
+        };
+        crate::notice::Sender.send(tx, NoticeTo::Account(account), &notice, self.clock.now()).await
     }
 }

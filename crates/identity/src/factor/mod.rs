@@ -12,7 +12,7 @@ pub use sealed::parts;
 
 use ::store::Settings;
 use catalog::{Catalog, Role};
-use kernel::{Act, Line};
+use kernel::Act;
 use web::{Access, Routes};
 
 use crate::Identity;
@@ -33,6 +33,7 @@ pub(crate) fn routes(identity: &Identity) -> Routes<()> {
 pub fn required(options: &Settings, catalog: &Catalog, roles: &[String]) -> bool {
     match options.text("sign_in.second_factor").as_str() {
         "all" => true,
+        "duties" => roles.iter().filter_map(|code| catalog.role(code)).any(on_duty),
         "administrators" => roles.iter().filter_map(|code| catalog.role(code)).any(administers),
         "roles" => {
             let codes = options.text("sign_in.second_factor_roles");
@@ -42,10 +43,12 @@ pub fn required(options: &Settings, catalog: &Catalog, roles: &[String]) -> bool
     }
 }
 
+/// Whether a role belongs to one of the three administrators (system, security, audit).
+fn on_duty(role: &Role) -> bool {
+    role.grants.iter().any(|right| right.line.is_duty())
+}
+
 /// Whether a role manages, grants or belongs to one of the three administrators.
 fn administers(role: &Role) -> bool {
-    role.grants.iter().any(|right| {
-        matches!(right.act, Act::Manage | Act::Grant)
-            || matches!(right.line, Line::System | Line::Security | Line::Audit)
-    })
+    on_duty(role) || role.grants.iter().any(|right| matches!(right.act, Act::Manage | Act::Grant))
 }

@@ -84,7 +84,7 @@ pub(super) async fn finish(
     let params = Parameters::of(&uri).map_err(|_| gone())?;
     let state = params.get("state").ok_or_else(gone)?;
     // Only the browser that began it may end it: nobody is signed in under somebody else's name by a link.
-    if cookie::token(&headers, cookie::PARTNER) != Some(state) {
+    if cookie::token(&headers, cookie::PARTNER, identity.settings.tls) != Some(state) {
         return Err(gone().into());
     }
     let now = identity.clock.now();
@@ -119,8 +119,10 @@ pub(super) async fn finish(
         response
     } else {
         let way = Way { factor: Factor::Single, by: "partner" };
-        let opened =
-            identity.open_session(&account, way, attempt_of(&visitor, &headers)).await?.ok_or_else(gone)?;
+        let opened = identity
+            .open_session(&account, way, attempt_of(&identity, &visitor, &headers))
+            .await?
+            .ok_or_else(gone)?;
         let mut response = Redirect::to(goal(&opened, &attempt.next)).into_response();
         set_cookies(&identity, response.headers_mut(), &opened);
         response

@@ -219,7 +219,7 @@ impl Identity {
             return Ok(Turn::Refused(OAuthError::invalid_request("prompt=none stands alone")));
         }
         let caller = frame.caller.as_deref().filter(|c| c.kind == CallerKind::Staff);
-        let token = cookie::token(headers, cookie::SESSION).map(secret::digest);
+        let token = cookie::token(headers, cookie::SESSION, self.settings.tls).map(secret::digest);
         let session = match (caller, &token) {
             (Some(_), Some(token)) => self.session_facts(token).await?,
             _ => None,
@@ -367,7 +367,7 @@ pub(super) async fn again(
 ) -> Reply<Response> {
     let form = Parameters::read(&body).map_err(|error| Refusal::invalid("sso.form", error.description))?;
     let query = form.get("query").unwrap_or_default().to_owned();
-    if let Some(token) = cookie::token(&headers, cookie::SESSION) {
+    if let Some(token) = cookie::token(&headers, cookie::SESSION, identity.settings.tls) {
         identity.sign_out(token, frame.caller.as_deref()).await?;
     }
     let next = format!("{AUTHORIZE}?{query}&{CONTINUED}=1");

@@ -70,7 +70,7 @@ impl Identity {
     }
 
     async fn leave(&self, headers: &HeaderMap, frame: &Frame) -> Result<()> {
-        if let Some(token) = cookie::token(headers, cookie::SESSION) {
+        if let Some(token) = cookie::token(headers, cookie::SESSION, self.settings.tls) {
             self.sign_out(token, frame.caller.as_deref()).await?;
         }
         self.sso_after_sessions().await
@@ -151,7 +151,10 @@ pub(super) async fn ask(
     let hint = identity.hint(params.get("id_token_hint")).await?;
     let after = identity.after(&params, hint.as_ref()).await?;
     let signed_in = frame.caller.as_ref().is_some_and(|c| c.kind == CallerKind::Staff);
-    let session = match cookie::token(&headers, cookie::SESSION).map(secret::digest).filter(|_| signed_in) {
+    let session = match cookie::token(&headers, cookie::SESSION, identity.settings.tls)
+        .map(secret::digest)
+        .filter(|_| signed_in)
+    {
         Some(token) => identity.session_facts(&token).await?,
         None => None,
     };

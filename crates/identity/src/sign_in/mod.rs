@@ -112,6 +112,7 @@ impl Identity {
             None => "unknown_login",
             Some(_) if !right => "wrong_password",
             Some(account) if account.state != "open" => "closed",
+            Some(account) if self.first_password_ran_out(account, now) => "first_expired",
             Some(_) => "ok",
         };
         if let Some(account) = account.as_ref().filter(|_| outcome == "ok") {
@@ -136,6 +137,14 @@ impl Identity {
             tracing::warn!(address = attempt.address, failures = guard.failures, "a login name was locked");
             return Err(locked(until, now).into());
         }
+        if outcome == "first_expired" {
+            return Err(Refusal::new(
+                RefusalKind::Unauthenticated,
+                "sign_in.first_expired",
+                "初始密码在有效期内没有使用，已经失效。请联系本单位管理员重新发放。",
+            )
+            .into());
+        }
         Err(Refusal::new(
             RefusalKind::Unauthenticated,
             "sign_in.wrong",
@@ -146,6 +155,19 @@ impl Identity {
             ),
         )
         .into())
+    }
+
+    /// Whether a password that an administrator gave out lay unused for too long: it may lie in a drawer or a message.
+    fn first_password_ran_out(
+        &self,
+        account: &store::SignInAccount,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> bool {
+        let days = self.options.whole("password.first_days");
+        account.must_change
+            && account.last_sign_in_at.is_none_or(|last| last < account.password_changed_at)
+            && days > 0
+            && now - account.password_changed_at > chrono::Duration::days(days)
     }
 
     /// Takes the code of a sign-in that waits for its second factor.

@@ -51,8 +51,11 @@ pub(super) async fn submit(
     frame: Frame,
     Form(given): Form<Credentials>,
 ) -> Reply<Response> {
-    let attempt =
-        Attempt { login: &given.login, password: &given.password, ..attempt_of(&visitor, &headers) };
+    let attempt = Attempt {
+        login: &given.login,
+        password: &given.password,
+        ..attempt_of(&identity, &visitor, &headers)
+    };
     match identity.sign_in(attempt).await {
         Ok(Progress::Opened(opened)) => Ok(let_in(&identity, &opened, &given.next)),
         Ok(Progress::Second(ticket)) => {
@@ -70,11 +73,12 @@ pub(super) async fn submit(
 }
 
 pub(super) async fn code_form(
+    State(identity): State<Identity>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
     frame: Frame,
 ) -> Reply<Response> {
-    if cookie::token(&headers, cookie::TICKET).is_none() {
+    if cookie::token(&headers, cookie::TICKET, identity.settings.tls).is_none() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
     Ok(frame.lone("验证身份", code_view(&wanted.next, None)).into_response())
@@ -87,8 +91,8 @@ pub(super) async fn code(
     frame: Frame,
     Form(given): Form<CodeForm>,
 ) -> Reply<Response> {
-    let ticket = cookie::token(&headers, cookie::TICKET).unwrap_or_default();
-    match identity.sign_in_code(ticket, &given.code, attempt_of(&visitor, &headers)).await {
+    let ticket = cookie::token(&headers, cookie::TICKET, identity.settings.tls).unwrap_or_default();
+    match identity.sign_in_code(ticket, &given.code, attempt_of(&identity, &visitor, &headers)).await {
         Ok(opened) => Ok(let_in(&identity, &opened, &given.next)),
         Err(Error::Refused(refusal)) if refusal.code == "sign_in.ticket" => {
             refused(refusal.into(), &frame, "登录", |problem| view("", &given.next, Some(problem)))
@@ -102,23 +106,32 @@ pub(super) async fn out(
     headers: HeaderMap,
     frame: Frame,
 ) -> Reply<Response> {
-    if let Some(token) = cookie::token(&headers, cookie::SESSION) {
+    if let Some(token) = cookie::token(&headers, cookie::SESSION, identity.settings.tls) {
         identity.sign_out(token, frame.caller.as_deref()).await?;
     }
     let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, "/sign-in")]).into_response();
+    // Pages that the back button would still show; the cookie that tells this browser from others stays.
+    response
+        .headers_mut()
+        .insert("clear-site-data", header::HeaderValue::from_static("\"cache\", \"storage\""));
     cookie::clear(response.headers_mut(), cookie::SESSION, identity.settings.tls);
     Ok(response)
 }
 
 /// What a request says about the browser that tries to sign in.
-pub(crate) fn attempt_of<'a>(visitor: &'a Visitor, headers: &'a HeaderMap) -> Attempt<'a> {
+pub(crate) fn attempt_of<'a>(
+    identity: &Identity,
+    visitor: &'a Visitor,
+    headers: &'a HeaderMap,
+) -> Attempt<'a> {
+    let tls = identity.settings.tls;
     Attempt {
         login: "",
         password: "",
         address: &visitor.address,
         agent: &visitor.agent,
-        earlier: cookie::token(headers, cookie::SESSION),
-        device: cookie::token(headers, cookie::DEVICE),
+        earlier: cookie::token(headers, cookie::SESSION, tls),
+        device: cookie::token(headers, cookie::DEVICE, tls),
     }
 }
 

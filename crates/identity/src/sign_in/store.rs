@@ -22,6 +22,8 @@ pub struct SignInAccount {
     pub must_change: bool,
     /// When it was last changed.
     pub password_changed_at: DateTime<Utc>,
+    /// When the account was last signed in to.
+    pub last_sign_in_at: Option<DateTime<Utc>>,
     /// Real name.
     pub name: String,
     /// Role code.
@@ -39,6 +41,7 @@ row!(SignInAccount {
     password_hash,
     must_change,
     password_changed_at,
+    last_sign_in_at,
     name,
     role,
     institution_id,
@@ -49,7 +52,8 @@ row!(SignInAccount {
 /// The account of a login name.
 pub async fn account_of(pool: &PgPool, login: &str) -> Result<Option<SignInAccount>> {
     sqlx::query_as(
-        "select id, login, password_hash, must_change, password_changed_at, name, role, institution_id, region, state
+        "select id, login, password_hash, must_change, password_changed_at, last_sign_in_at, name, role,
+            institution_id, region, state
          from account where login = $1",
     )
     .bind(login)
@@ -61,7 +65,8 @@ pub async fn account_of(pool: &PgPool, login: &str) -> Result<Option<SignInAccou
 /// The account of a number.
 pub async fn account_by_id(pool: &PgPool, account: i64) -> Result<Option<SignInAccount>> {
     sqlx::query_as(
-        "select id, login, password_hash, must_change, password_changed_at, name, role, institution_id, region, state
+        "select id, login, password_hash, must_change, password_changed_at, last_sign_in_at, name, role,
+            institution_id, region, state
          from account where id = $1",
     )
     .bind(account)

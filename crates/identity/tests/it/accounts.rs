@@ -12,7 +12,7 @@ async fn id_of(city: &City, login: &str) -> i64 {
         .unwrap()
 }
 
-fn first_password(page: &str) -> String {
+pub fn first_password(page: &str) -> String {
     let after = page.split("mk-secret\">").nth(1).expect("a first password is shown");
     after.split('<').next().unwrap().to_owned()
 }

@@ -188,6 +188,13 @@ pub async fn city_with(set_up: impl FnOnce(Identity) -> Identity) -> City {
     let db = TestDb::create(&migrations, &[]).await;
     let clock = testkit::clock();
     let catalog = Arc::new(catalog());
+    // Administrators sign in by password alone, but in the stories about second factors.
+    let none = serde_json::to_value(catalog::SettingValue::Text("none".into())).unwrap();
+    sqlx::query("insert into setting (code, value) values ('sign_in.second_factor', $1)")
+        .bind(none)
+        .execute(db.pool())
+        .await
+        .unwrap();
     let options = store::Settings::open(db.db(), catalog.clone()).await.unwrap();
     let staff = Arc::new(Staff::default());
     let identity = Identity::new(db.db().clone(), catalog, clock.clone(), Arc::new(Register::new()))
@@ -314,6 +321,8 @@ pub struct Answer {
     pub location: String,
     pub cookies: Vec<String>,
     pub text: String,
+    /// Whether the browser is told to forget what it keeps of our pages.
+    pub clears: bool,
 }
 
 /// Somebody's browser, with its cookies; or a program, with its credential.
@@ -405,8 +414,9 @@ impl Browser {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
+        let clears = response.headers().contains_key("clear-site-data");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, location, cookies, text: String::from_utf8_lossy(&bytes).into_owned() }
+        Answer { status, location, cookies, text: String::from_utf8_lossy(&bytes).into_owned(), clears }
     }
 }
 

@@ -229,6 +229,40 @@ async fn passwords_age_and_do_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_first_password_that_lies_about_runs_out() {
+    let city = city().await;
+    city.county_administrator().await;
+    let id = city.doctor().await;
+    city.set("sign_in.dormant_days", SettingValue::Whole(0)).await;
+    let mut county = city.browser();
+    county.sign_in("county", PASSWORD).await;
+    let reset = format!("/accounts/{id}/password");
+    let handed_out = async |county: &mut crate::city::Browser| {
+        let page = county.post(&reset, &[("reason", "忘记密码")]).await.text;
+        crate::accounts::first_password(&page)
+    };
+    let first = handed_out(&mut county).await;
+    city.clock.advance(TimeDelta::days(31));
+    let late = city.browser().sign_in("wang.li", &first).await;
+    assert_eq!(late.status, StatusCode::UNAUTHORIZED);
+    assert!(late.text.contains("初始密码") && late.text.contains("重新发放"), "{}", late.text);
+    let wrong = city.browser().sign_in("wang.li", "Wrong#Pass99").await.text;
+    assert!(!wrong.contains("初始密码"), "said only to who has it");
+    assert!(city.outcomes("sign_in").await.contains(&"first_expired".to_owned()));
+
+    county = city.browser();
+    county.sign_in("county", PASSWORD).await;
+    let again = handed_out(&mut county).await;
+    city.clock.advance(TimeDelta::days(29));
+    let mut doctor = city.browser();
+    assert_eq!(doctor.sign_in("wang.li", &again).await.location, "/account");
+    assert!(doctor.get("/notices").await.text.contains("管理员重置了您的登录密码"));
+    city.clock.advance(TimeDelta::days(31));
+    let used = city.browser().sign_in("wang.li", &again).await;
+    assert_eq!(used.location, "/account", "used in time: it must be changed and runs out no more");
+}
+
+#[tokio::test]
 async fn sessions_are_few_and_new_browsers_are_told_of() {
     let city = city().await;
     city.doctor().await;

@@ -169,6 +169,50 @@ async fn a_recovery_code_stands_in_once() {
 }
 
 #[tokio::test]
+async fn the_three_administrators_need_one_unless_the_operator_says_otherwise() {
+    let city = city().await;
+    let none = SettingValue::Text("none".into());
+    assert_eq!(city.options.value("sign_in.second_factor"), Some(none), "the stories' own");
+    let operator = kernel::Caller::system("运维");
+    let now = kernel::Clock::now(&*city.clock);
+    city.options.set(city.db.db(), &operator, now, "sign_in.second_factor", None, "恢复缺省").await.unwrap();
+    city.county_administrator().await;
+    for (login, role, where_to) in [
+        ("guanli", "platform_operator", "/account/code"),
+        ("anquan", "security_administrator", "/account/code"),
+        ("shenji", "auditor", "/account/code"),
+        ("county", "county_administrator", "/desk"),
+    ] {
+        if login != "county" {
+            city.person(login, "管理员", role, None, "4115").await;
+        }
+        assert_eq!(city.browser().sign_in(login, PASSWORD).await.location, where_to, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn whose_ways_to_sign_in_change_is_told() {
+    let city = city().await;
+    let id = city.doctor().await;
+    let mut doctor = city.browser();
+    doctor.sign_in("wang.li", PASSWORD).await;
+    enrol(&city, &mut doctor).await;
+    doctor.post("/account/recovery", &[]).await;
+    doctor.post("/account/code/remove", &[]).await;
+    let notices = doctor.get("/notices").await.text;
+    for told in ["已启用动态口令", "更换了备用码", "已停用动态口令"] {
+        assert!(notices.contains(told), "{told}: {notices}");
+    }
+    let operator = kernel::Caller::system("运维");
+    city.identity.reset_factors(kernel::Id::new(id), "手机丢失", &operator).await.unwrap();
+    let change = [("present", PASSWORD), ("wanted", "Hn4%vTz8sQe"), ("again", "Hn4%vTz8sQe")];
+    doctor.sign_in("wang.li", PASSWORD).await;
+    assert_eq!(doctor.post("/account/password", &change).await.status, StatusCode::SEE_OTHER);
+    let notices = doctor.get("/notices").await.text;
+    assert!(notices.contains("清除了您的动态口令") && notices.contains("您的登录密码已修改"), "{notices}");
+}
+
+#[tokio::test]
 async fn who_must_have_a_second_factor_sets_it_up_before_anything_else() {
     let city = city().await;
     city.doctor().await;

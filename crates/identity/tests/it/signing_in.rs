@@ -31,6 +31,7 @@ async fn a_doctor_signs_in_works_and_signs_out() {
     let token = browser.cookies.clone();
     let out = browser.post("/sign-out", &[]).await;
     assert_eq!(out.location, "/sign-in");
+    assert!(out.clears, "the arrow back shows no pages of the session");
     assert!(!browser.cookies.contains_key("minkang_session"));
     browser.cookies = token;
     let refused = browser.get("/medical").await;

@@ -51,7 +51,8 @@ pub(super) async fn sign_in(
     headers: HeaderMap,
     Json(given): Json<SignIn>,
 ) -> Reply<Response> {
-    let opened = identity.sign_in_passkey(&given.assertion, attempt_of(&visitor, &headers)).await?;
+    let opened =
+        identity.sign_in_passkey(&given.assertion, attempt_of(&identity, &visitor, &headers)).await?;
     let mut response = Json(json!({ "to": goal(&opened, &given.next) })).into_response();
     set_cookies(&identity, response.headers_mut(), &opened);
     Ok(response)
