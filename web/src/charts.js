@@ -3,14 +3,14 @@
 import * as echarts from "echarts/core";
 import { BarChart, HeatmapChart, LineChart, MapChart, PieChart, ScatterChart } from "echarts/charts";
 import {
-  AriaComponent, DataZoomComponent, DatasetComponent, GridComponent, LegendComponent, MarkAreaComponent,
+  AriaComponent, DataZoomComponent, DatasetComponent, GeoComponent, GridComponent, LegendComponent, MarkAreaComponent,
   MarkLineComponent, TooltipComponent, VisualMapComponent,
 } from "echarts/components";
 import { CanvasRenderer } from "echarts/renderers";
 
 echarts.use([
   BarChart, HeatmapChart, LineChart, MapChart, PieChart, ScatterChart, AriaComponent, DataZoomComponent, DatasetComponent,
-  GridComponent, LegendComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent, VisualMapComponent,
+  GeoComponent, GridComponent, LegendComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent, VisualMapComponent,
   CanvasRenderer,
 ]);
 
@@ -42,7 +42,8 @@ function theme() {
   };
 }
 
-// A map names its geometry by address; counties are found by code and labelled by what the data calls them.
+// A map names its geometry by address; counties are found by code and labelled by what the data calls them (`titles` of
+// a map that lies under points).
 async function readMap(option) {
   if (!option.map) return;
   const address = option.map;
@@ -55,6 +56,15 @@ async function readMap(option) {
     };
     series.emphasis = { label: { show: true }, itemStyle: { areaColor: "#f3d9a8" } };
     series.itemStyle = { borderColor: "#fff", borderWidth: 1, areaColor: css("--mk-sunk"), ...series.itemStyle };
+  }
+  if (option.geo) {
+    const titles = option.geo.titles ?? {};
+    delete option.geo.titles;
+    Object.assign(option.geo, {
+      map: address, nameProperty: "code", silent: true,
+      itemStyle: { borderColor: css("--mk-line-strong"), borderWidth: 1, areaColor: css("--mk-sunk") },
+      label: { show: true, fontSize: 11, color: css("--mk-muted"), formatter: (point) => titles[point.name] ?? "" },
+    });
   }
   option.grid = undefined;
   option.tooltip = { trigger: "item", formatter: (p) => `${p.data?.title ?? ""}  ${p.data?.value ?? "—"}`, ...option.tooltip };

@@ -27,6 +27,12 @@ pub async fn run(common: &Common, args: VerifyReceiptArgs) -> anyhow::Result<()>
         .map_err(|e| anyhow::anyhow!("不能读取 {}：{e}", args.file.display()))?;
     let document: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|e| anyhow::anyhow!("{} 不是 JSON：{e}", args.file.display()))?;
+    if !document["batch"].is_number() {
+        anyhow::bail!(
+            "{} 不是上传回执。请用 GET /api/v1/batches/批次号 返回的 JSON 全文。",
+            args.file.display()
+        );
+    }
     if document["signature"].is_null() {
         anyhow::bail!("这份回执没有平台签名：批次尚未处理完，或早于签名功能。");
     }

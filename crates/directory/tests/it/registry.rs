@@ -555,6 +555,46 @@ async fn every_number_of_the_statistics_is_its_rows() {
 }
 
 #[tokio::test]
+async fn statistics_are_told_in_the_divisions_of_a_year() {
+    let city = city().await;
+    let moved = city.hospital(A, "第一医院", "411503").await;
+    city.hospital(B, "第二医院", "411521").await;
+    for (at, number) in [(A, "1"), (A, "2"), (B, "3")] {
+        city.staff(at, number, "张伟", &[("title", "231")]).await;
+    }
+    // Before 2025 the first hospital lay in the county of the second.
+    for sql in [
+        "insert into region (code, name, tier, initials, year)
+         select code, name, 3, 'x', year from (values ('411503000000', '平桥区'), ('411521000000', '罗山县')) c (code, name),
+            (values (2024), (2025)) y (year)",
+        "insert into division_year (year, in_force_from) values (2024, '2024-01-01'), (2025, '2025-01-01')
+         on conflict do nothing",
+    ] {
+        sqlx::query(sql).execute(city.db.pool()).await.unwrap();
+    }
+    // As an operation that moved it leaves behind; the operation itself is not looked at.
+    let moved = format!(
+        "set session_replication_role = replica;
+         insert into institution_place values ({moved}, 2025, '411521000000', '411503000000', 1);
+         reset session_replication_role"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(moved)).execute(city.db.pool()).await.unwrap();
+    city.directory.refresh().await.unwrap();
+    let officer = county("4115");
+    for (year, expected) in [
+        ("", "\"平桥区\",\"2\",\"2\",\"0\"\r\n\"罗山县\",\"1\",\"0\",\"1\""),
+        ("&year=2025", "\"平桥区\",\"2\",\"2\",\"0\"\r\n\"罗山县\",\"1\",\"0\",\"1\""),
+        ("&year=2024", "\"罗山县\",\"3\",\"3\""),
+        ("&year=1999", "\"平桥区\",\"2\",\"2\",\"0\""),
+    ] {
+        let (_, csv) = city.get(&format!("/staff/statistics.csv?by=county{year}"), &officer).await;
+        assert!(csv.contains(expected), "{year}: {csv}");
+    }
+    let (_, page) = city.get("/staff/statistics?by=title&year=2024", &officer).await;
+    assert!(page.contains("按 2024 年版区划统计") && !page.contains("href=\"/staff?"), "{page}");
+}
+
+#[tokio::test]
 async fn what_runs_out_is_listed_by_the_days_that_are_left() {
     let city = city().await;
     let id = city.hospital(A, "第一医院", "411503").await;

@@ -78,7 +78,7 @@ pub(super) async fn show(State(identity): State<Identity>, here: Here, frame: Fr
                                     tr {
                                         td { a href={ "/access/roles/" (role.code) } { (role.name) } }
                                         @for line in Line::ALL {
-                                            td title=(words::on_line(role, line)) { (cell(role, line, act)) }
+                                            td title=(words::on_line(role, line)) data-label=(line.name()) { (cell(role, line, act)) }
                                         }
                                     }
                                 }

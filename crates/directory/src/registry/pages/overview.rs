@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use contracts::Institutions;
-use kernel::{Reach, RegionCode, Result};
+use kernel::{Reach, RegionCode, Result, Tier};
 use maud::{Markup, html};
 use serde_json::json;
 use sqlx::Row as _;
@@ -19,6 +19,8 @@ use web::{Frame, Reply};
 
 use super::super::Registries;
 use super::{PAGE, Place, counties, reach};
+use crate::divisions::edition;
+use crate::divisions::plan::Unit;
 
 /// What is counted of one county.
 #[derive(Debug, Clone, Copy, Default)]
@@ -297,6 +299,40 @@ pub(super) async fn expiring(
     Ok(frame.page("到期提醒", body))
 }
 
+/// The chart of institutions by class: over the counties of a city where their shapes are known, else by longitude and
+/// latitude alone.
+fn located(
+    city: RegionCode,
+    counties: &[Unit],
+    groups: &BTreeMap<String, Vec<serde_json::Value>>,
+) -> serde_json::Value {
+    let geometry = web::asset_url(&format!("map-{}.json", city.prefix()));
+    let drawn = city.tier() == Some(Tier::City) && !geometry.ends_with("/missing");
+    let points = |place: &str| -> Vec<serde_json::Value> {
+        let one = |(name, data): (&String, &Vec<serde_json::Value>)| json!({ "type": "scatter", "name": name, "symbolSize": 9, "coordinateSystem": place, "data": data });
+        groups.iter().map(one).collect()
+    };
+    if !drawn {
+        return json!({
+            "grid": { "left": 8, "right": 24, "top": 36, "bottom": 8, "containLabel": true },
+            "legend": { "top": 0 },
+            "tooltip": { "trigger": "item", "formatter": "{b}" },
+            "xAxis": { "type": "value", "scale": true, "name": "经度" },
+            "yAxis": { "type": "value", "scale": true, "name": "纬度" },
+            "series": points("cartesian2d"),
+        });
+    }
+    let titles: BTreeMap<&str, &str> =
+        counties.iter().map(|county| (county.code.prefix(), county.name.as_str())).collect();
+    json!({
+        "map": geometry,
+        "geo": { "top": 40, "bottom": 12, "titles": titles },
+        "legend": { "top": 0 },
+        "tooltip": { "trigger": "item", "formatter": "{b}" },
+        "series": points("geo"),
+    })
+}
+
 /// Institutions by their coordinates, with the list of those that have none.
 pub(super) async fn map(
     State(place): State<Place>,
@@ -328,14 +364,10 @@ pub(super) async fn map(
             _ => missing.push(e),
         }
     }
-    let option = json!({
-        "grid": { "left": 8, "right": 24, "top": 36, "bottom": 8, "containLabel": true },
-        "legend": { "top": 0 },
-        "tooltip": { "trigger": "item", "formatter": "{b}" },
-        "xAxis": { "type": "value", "scale": true, "name": "经度" },
-        "yAxis": { "type": "value", "scale": true, "name": "纬度" },
-        "series": groups.iter().map(|(name, data)| json!({ "type": "scatter", "name": name, "symbolSize": 9, "data": data })).collect::<Vec<_>>(),
-    });
+    let chosen = here.get("county").and_then(|c| RegionCode::parse(c).ok());
+    let city = chosen.unwrap_or(allowed.caller().region).at(Tier::City);
+    let year = registries.directory.regions_now().edition_on(registries.clock.today()).map_or(0, |e| e.year);
+    let option = located(city, &edition::children(&registries.db, year, &city).await?, &groups);
     let row = |e: &&super::super::model::Entry| {
         Row::to(
             format!("/institutions/{}", e.institution),
@@ -350,7 +382,7 @@ pub(super) async fn map(
     let rows: Vec<Row> = placed.iter().map(row).collect();
     let counties = counties(registries, &reach);
     let body = html! {
-        (page_head(&[("注册管理", "/registry"), ("机构", "/institutions")], "机构地图", "按登记的经纬度标出。点击一个点打开机构。", html! {}))
+        (page_head(&[("注册管理", "/registry"), ("机构", "/institutions")], "机构地图", "按登记的经纬度标出；点击一个点打开机构。县界为示意图形，只作展示，不作划界依据。", html! {}))
         section.mk-card { (ui::filter_form(&here, &[Choose::Choice { name: "county", label: "县（市、区）", options: &counties }])) }
         @if placed.is_empty() {
             (ui::empty("没有登记了坐标的机构", "在机构资料的“地址与联系”中填写经度和纬度，机构就会出现在地图上。", Some(("机构列表", "/institutions"))))
