@@ -289,8 +289,17 @@ impl Model {
     /// The score that [`crate::cluster`] wants for a pair: bits with the prior; great for a deterministic rule, very
     /// small for a veto.
     #[must_use]
-    pub fn edge_score(&self, comparison: &Comparison) -> f32 {
-        if comparison.veto.is_some() { VETO as f32 } else { bits(comparison.probability) as f32 }
+    pub fn edge_score(&self, comparison: &Comparison, records: u64) -> f32 {
+        if comparison.veto.is_some() {
+            return VETO as f32;
+        }
+        let score = comparison.weight + self.prior_bits(records);
+        let score = match (&comparison.doubt, &comparison.rule) {
+            (Some(_), _) => score.min(bits(self.link) - 0.1),
+            (None, Some(_)) => score.max(RULE),
+            (None, None) => score,
+        };
+        score as f32
     }
 
     /// The learnable parameters as they stand.
