@@ -200,6 +200,34 @@ impl<'m> Batch<'m> {
         number
     }
 
+    /// Adds many registrations, prepared on all threads.
+    pub fn push_all<R: Sync>(
+        &mut self,
+        rows: &[R],
+        threads: usize,
+        read: impl Fn(&Model, &R) -> Record + Sync,
+    ) {
+        let threads = Options { threads, ..Options::default() }.threads();
+        let model = self.model;
+        let parts: Vec<Vec<(Record, Vec<crate::Key>)>> = std::thread::scope(|scope| {
+            let handles: Vec<_> = (rows.chunks(rows.len().div_ceil(threads).max(1)))
+                .map(|part| {
+                    let read = &read;
+                    let prepare = move |row| {
+                        let record = read(model, row);
+                        let keys = model.keys(&record);
+                        (record, keys)
+                    };
+                    scope.spawn(move || part.iter().map(prepare).collect())
+                })
+                .collect();
+            handles.into_iter().filter_map(|h| h.join().ok()).collect()
+        });
+        for (record, keys) in parts.into_iter().flatten() {
+            self.push_with_keys(record, &keys);
+        }
+    }
+
     /// Registrations in the batch.
     #[must_use]
     pub const fn len(&self) -> usize {
