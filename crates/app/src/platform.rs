@@ -254,8 +254,7 @@ impl Platform {
         let sealer = Sealer::new(db.clone(), audit_keys, AnchorFile::at(&anchors), clock.clone());
         let directory = Directory::open(db.clone(), catalog.tables.clone()).await?;
         let directory = Arc::new(directory.with_clock(clock.clone()).with_datasets(&catalog));
-        let person =
-            Arc::new(MasterIndex::new(db.clone()).with_options(options.clone(), directory.clone()));
+        let person = Arc::new(MasterIndex::new(db.clone()).with_options(options.clone(), directory.clone()));
         let registries = Registries::new(directory.clone(), catalog.clone(), clock.clone(), options.clone())
             .with_people(person.clone());
         let record = Record::new(record::Ports {
@@ -306,7 +305,7 @@ impl Platform {
         let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);
         identity.register_sso(&mut jobs);
-        person.register_jobs(&mut jobs);
+        person.register_jobs(&mut jobs, &clock);
         record.register_jobs(&mut jobs);
         identity.register_jobs(&mut jobs);
         let divisions =
@@ -383,6 +382,11 @@ impl Platform {
             .merge(self.exchange.routes())
             .merge(self.record.routes())
             .around(|router| identity::audit::watched(&self.identity, router))
+    }
+
+    /// The time.
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.clock.now()
     }
 
     /// Closes connections and stops what was started.

@@ -121,7 +121,9 @@ fn one(sources: &[Source], field: Field) -> Option<i64> {
         return Some(pinned.identity_id);
     }
     if field.moves() {
-        return having().max_by_key(|s| (s.registered, s.updated_at, s.trust, s.identity_id)).map(|s| s.identity_id);
+        return having()
+            .max_by_key(|s| (s.registered, s.updated_at, s.trust, s.identity_id))
+            .map(|s| s.identity_id);
     }
     let mut behind: BTreeMap<&str, i64> = BTreeMap::new();
     for source in having() {
@@ -168,7 +170,10 @@ mod tests {
         assert_eq!(choose(&[a.clone(), c.clone()])[&Field::Name], 3);
         assert_eq!(choose(&[a.clone(), Source { registered: false, ..c.clone() }])[&Field::Name], 1);
         // The number vouches; a pin beats everything.
-        assert_eq!(choose(&[Source { vouched: [Field::Name].into(), ..a.clone() }, c.clone()])[&Field::Name], 1);
+        assert_eq!(
+            choose(&[Source { vouched: [Field::Name].into(), ..a.clone() }, c.clone()])[&Field::Name],
+            1
+        );
         assert_eq!(choose(&[Source { pinned: [Field::Phone].into(), ..a }, b, c])[&Field::Phone], 1);
     }
 }

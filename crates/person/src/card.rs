@@ -84,12 +84,21 @@ fn card(row: &PgRow) -> Result<PersonCard, sqlx::Error> {
 
 /// Where the records of a person without records went, for links that were kept; `None` if nowhere.
 pub async fn moved_to(tx: &mut Gated<'_>, person_id: i64) -> Result<Option<i64>> {
+    // Who was merged before persons kept where they went is found on the time line.
     sqlx::query_scalar(
-        "select i.person_id from identity_event e join identity_record i on i.id = e.identity_id
-         where e.from_person = $1 order by e.id desc limit 1",
+        "with recursive way as (
+             select id, merged_into, 1 as steps from person where id = $1 and merged_into is not null
+             union all
+             select p.id, p.merged_into, w.steps + 1 from way w join person p on p.id = w.merged_into
+             where w.steps < 50
+         )
+         select coalesce(
+             (select w.id from way w where w.merged_into is null limit 1),
+             (select i.person_id from identity_event e join identity_record i on i.id = e.identity_id
+              where e.from_person = $1 order by e.id desc limit 1))",
     )
     .bind(person_id)
-    .fetch_optional(&mut ***tx)
+    .fetch_one(&mut ***tx)
     .await
     .db("find where a person's records went")
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use contracts::{DivisionHoldings, DivisionsFollowed, DivisionsMoved};
 use futures::future::BoxFuture;
-use kernel::{RegionCode, Result};
+use kernel::{Clock, RegionCode, Result};
 use serde_json::json;
 use sqlx::Row;
 use store::db::Retry;
@@ -114,8 +114,9 @@ macro_rules! table {
 const TABLES: [Table; 2] = [table!(2, "identity_record"), table!(1, "person")];
 
 impl MasterIndex {
-    /// Registers the job that follows operations on divisions.
-    pub fn register_jobs(self: &Arc<Self>, jobs: &mut Jobs) {
+    /// Registers the job that follows operations on divisions, and those of the index itself.
+    pub fn register_jobs(self: &Arc<Self>, jobs: &mut Jobs, clock: &Arc<dyn Clock>) {
+        self.register_runs(jobs, clock);
         let db = self.db.clone();
         jobs.on(FOLLOW, move |job| {
             let db = db.clone();

@@ -70,7 +70,11 @@ impl Engine {
         let number = if disowned || (known.citizen_id.is_some() && known.own_number().is_none()) {
             ""
         } else {
-            known.citizen_id.as_deref().unwrap_or(if known.is_citizen_kind() { &known.credential_no } else { "" })
+            known.citizen_id.as_deref().unwrap_or(if known.is_citizen_kind() {
+                &known.credential_no
+            } else {
+                ""
+            })
         };
         let credential = if known.is_citizen_kind() { "" } else { known.credential_no.as_str() };
         let region = if known.region == "000000000000" { "" } else { known.region.as_str() };

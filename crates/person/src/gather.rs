@@ -28,6 +28,8 @@ pub(crate) struct Record {
     pub institution: i64,
     /// Whether somebody decided that the citizen number is not the patient's.
     pub disowned: bool,
+    /// Registered for the time being, under the mother's name.
+    pub newborn: bool,
     /// Written by a transaction that has ended: it cannot vanish by a roll-back.
     pub settled: bool,
     pub known: Known,
@@ -42,7 +44,7 @@ const BRIEFS: &str = "
     where institution_id = $1 and local_no = any($2)";
 
 const RECORDS: &str = "
-    select i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.link_rule,
+    select i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule,
            age(i.xmin) > age((select pg_snapshot_xmin(pg_current_snapshot())::xid)) as settled,
            i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
@@ -61,7 +63,7 @@ const NEIGHBOURS: &str = "
               where citizen_id is not null and citizen_blind is null and citizen_id = any($4)
     )
     select p.version, p.citizen_blind, p.citizen_id as plain, p.merged_into,
-           i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.link_rule, false as settled,
+           i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule, false as settled,
            i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
            i.contact_phone, i.died_on, i.registered
@@ -120,6 +122,24 @@ pub(crate) async fn neighbours(
         found.push(opened(&opener, read)?);
     }
     Ok((found, holders))
+}
+
+/// Records in the order of their numbers, after one of them.
+pub(crate) async fn range(tx: &mut Tx<'_>, after: i64, limit: i64) -> Result<Vec<Record>> {
+    let rows = sqlx::query(
+        "select i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule, false as settled,
+            i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
+            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
+            i.contact_phone, i.died_on, i.registered
+         from identity_record i where i.id > $1 order by i.id limit $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(&mut **tx)
+    .await
+    .db("read identity records in order")?;
+    let opener = tx.keyring().opener();
+    rows.iter().map(|row| opened(&opener, record(row).db("read an identity record")?)).collect()
 }
 
 /// Finds which of these local numbers are known.
@@ -197,6 +217,7 @@ pub(crate) fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
         rule: row.try_get("link_rule")?,
         institution: i64::from(row.try_get::<i32, _>("institution_id")?),
         disowned: row.try_get("number_disowned")?,
+        newborn: row.try_get::<&str, _>("special")? == "newborn",
         settled: row.try_get("settled")?,
         known: Known {
             name: row.try_get("name")?,

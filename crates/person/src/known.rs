@@ -240,6 +240,11 @@ pub struct Traits<'a> {
 }
 
 impl Traits<'_> {
+    /// The letters of a name, by which two are compared.
+    pub fn letters_of(name: &str) -> String {
+        letters(name)
+    }
+
     /// Whether a name says nothing.
     pub fn nameless(name: &str) -> bool {
         letters(name).is_empty()

@@ -21,6 +21,7 @@ pub mod runs;
 mod sealed;
 pub mod search;
 mod seen;
+pub mod special;
 mod traits;
 
 use std::sync::{Arc, Mutex};
@@ -49,6 +50,11 @@ pub const MIGRATIONS: &[Migration] = &[
         context: "person",
         name: "0005_master_index",
         sql: include_str!("../migrations/0005_master_index.sql"),
+    },
+    Migration {
+        context: "person",
+        name: "0006_temporary_numbers",
+        sql: include_str!("../migrations/0006_temporary_numbers.sql"),
     },
 ];
 
@@ -99,7 +105,13 @@ impl std::fmt::Debug for MasterIndex {
 impl MasterIndex {
     /// A master index over this database, with the settings as shipped.
     pub fn new(db: Db) -> Self {
-        Self { db, seen: Mutex::default(), engine: engine::Current::default(), options: None, institutions: None }
+        Self {
+            db,
+            seen: Mutex::default(),
+            engine: engine::Current::default(),
+            options: None,
+            institutions: None,
+        }
     }
 
     /// With an operator's settings, and the institutions, of which some are trusted more than others.
@@ -143,5 +155,8 @@ impl MasterIndex {
 
 /// The class of institution by which its trust is set.
 fn trusted_as(class: &str) -> &'static str {
-    ["hospital", "township", "village", "maternal_child", "cdc"].into_iter().find(|c| *c == class).unwrap_or("")
+    ["hospital", "township", "village", "maternal_child", "cdc"]
+        .into_iter()
+        .find(|c| *c == class)
+        .unwrap_or("")
 }

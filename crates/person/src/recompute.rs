@@ -109,7 +109,12 @@ fn written(choice: &Choice, values: &HashMap<i64, Values>) -> Values {
     let sex = if choice.contains_key(&Field::Sex) {
         of(Field::Sex).sex
     } else {
-        values.values().map(|v| v.sex.clone()).min().filter(|s| !s.is_empty()).unwrap_or_else(|| "0".to_owned())
+        values
+            .values()
+            .map(|v| v.sex.clone())
+            .min()
+            .filter(|s| !s.is_empty())
+            .unwrap_or_else(|| "0".to_owned())
     };
     let region = if choice.contains_key(&Field::Region) {
         of(Field::Region).region
@@ -181,14 +186,13 @@ pub(crate) async fn recompute(tx: &mut Tx<'_>, persons: &[i64], trust: Trust<'_>
     Ok(())
 }
 
-/// Locks persons in the order of their numbers.
-pub(crate) async fn lock(tx: &mut Tx<'_>, persons: &[i64]) -> Result<()> {
-    sqlx::query("select id from person where id = any($1) order by id for no key update")
-        .bind(persons)
-        .execute(&mut **tx)
+/// A person without records or values, for records that become somebody of their own.
+pub(crate) async fn fresh(tx: &mut Tx<'_>, now: DateTime<Utc>) -> Result<i64> {
+    sqlx::query_scalar("insert into person (created_at) values ($1) returning id")
+        .bind(now)
+        .fetch_one(&mut **tx)
         .await
-        .db("lock persons")?;
-    Ok(())
+        .db("make a person")
 }
 
 /// Brings the claims of the records of persons into agreement with the numbers that the persons hold.

@@ -23,6 +23,18 @@ pub struct Part {
     pub weight: f64,
 }
 
+impl Part {
+    /// The parts of a comparison.
+    pub(crate) fn of(comparison: &linkage::Comparison) -> Vec<Self> {
+        let part = |c: &linkage::Contribution| Part {
+            field: c.field.to_string(),
+            level: c.level.to_string(),
+            weight: c.weight,
+        };
+        comparison.contributions.iter().map(part).collect()
+    }
+}
+
 /// A pair to be looked at.
 #[derive(Debug, Clone)]
 pub(crate) struct NewTask {
@@ -81,7 +93,12 @@ pub(crate) fn priority(kind: &str, probability: f64) -> i16 {
 }
 
 /// Opens tasks; one whose pair of persons has an open one already is left out.
-pub(crate) async fn open(tx: &mut Tx<'_>, tasks: &[NewTask], version: &str, now: DateTime<Utc>) -> Result<u64> {
+pub(crate) async fn open(
+    tx: &mut Tx<'_>,
+    tasks: &[NewTask],
+    version: &str,
+    now: DateTime<Utc>,
+) -> Result<u64> {
     if tasks.is_empty() {
         return Ok(0);
     }
@@ -224,7 +241,9 @@ async fn locked(tx: &mut Tx<'_>, task: i64) -> Result<Open> {
 /// Whether linking in spite of this evidence wants a second pair of eyes: sex, birth or number speak against it.
 pub fn risky(kind: &str, parts: &[Part]) -> bool {
     matches!(kind, "number" | "two_numbers")
-        || parts.iter().any(|p| p.weight < 0.0 && matches!(p.field.as_str(), "sex" | "birth_date" | "citizen_id"))
+        || parts
+            .iter()
+            .any(|p| p.weight < 0.0 && matches!(p.field.as_str(), "sex" | "birth_date" | "citizen_id"))
 }
 
 impl MasterIndex {
@@ -311,7 +330,8 @@ async fn decide(
     };
     let default = if outcome == Outcome::Same { "核对为同一人" } else { "核对为不同的人" };
     let why = if why.is_empty() { default } else { why };
-    let done = crate::operations::carry_out_for(index, tx, reach, institutions, &order, why, now, Some(id)).await?;
+    let done =
+        crate::operations::carry_out_for(index, tx, reach, institutions, &order, why, now, Some(id)).await?;
     sqlx::query(
         "update review_task set state = 'done', outcome = $2, decided_by = $3, decided_name = $4, decided_at = $5,
             updated_at = $5, note = $6, operation_id = $7 where id = $1",

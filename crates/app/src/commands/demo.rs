@@ -298,7 +298,12 @@ fn roles(city: &City) -> Vec<Role> {
             "county_director",
             (None, county.division.code, format!("{}：审批例外授权", county.division.name)),
         ),
-        role("juzhang", "鞠章", "commission_director", (None, whole, format!("{}：审批区划调整等申请", city.name))),
+        role(
+            "juzhang",
+            "鞠章",
+            "commission_director",
+            (None, whole, format!("{}：审批区划调整等申请", city.name)),
+        ),
     ]
 }
 

@@ -126,7 +126,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::VerifyReceipt(args) => verify_receipt::run(&common, args).await,
         Command::Registry(command) => registry::run(&common, command).await,
         Command::Divisions(command) => divisions::run(&common, command).await,
-        Command::Person(command) => person::run(command),
+        Command::Person(command) => person::run(&common, command).await,
         Command::Settings(command) => settings::run(&common, command).await,
         Command::Audit(command) => audit::run(&common, command).await,
     }

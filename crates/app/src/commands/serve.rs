@@ -173,6 +173,7 @@ pub async fn serve(
     inbox.prepare().await?;
     let watching = tokio::spawn(inbox.watch(exchange));
     platform.identity.schedule_daily().await?;
+    platform.person.schedule(platform.now()).await?;
     let jobs = platform.jobs.clone();
     let working = tokio::spawn({
         let stop = stop.clone();

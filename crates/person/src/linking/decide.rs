@@ -11,7 +11,9 @@ use linkage::{Constraints, Edge, Reason, Record, cluster};
 
 use crate::engine::Engine;
 use crate::known::Traits;
-use crate::operations::rules::{Change, Decision, Holder, Linked, Number, PersonId, RecordId, State, Verdict};
+use crate::operations::rules::{
+    Change, Decision, Holder, Linked, Number, PersonId, RecordId, State, Verdict,
+};
 use crate::review::Part;
 
 /// A record that takes part: one of the chunk, or one of a person nearby.
@@ -27,6 +29,8 @@ pub(crate) struct Node {
     pub number: Option<Number>,
     /// Name, sex and birth date, for the rule of equal numbers.
     pub traits: (String, String, Option<NaiveDate>),
+    /// Whether it was registered under the mother's name for the time being.
+    pub newborn: bool,
     /// Whether it is of the chunk: new, or changed.
     pub moving: bool,
 }
@@ -119,6 +123,8 @@ pub(crate) fn decide(engine: &Engine, around: &Neighbourhood) -> Plan {
             scorer.conflict(node, &state, &mut plan);
         }
     }
+    scorer.newborns(&state, &mut plan);
+    scorer.two_numbers(&mut plan);
     plan.made = state.persons.keys().copied().filter(|p| *p < 0).collect();
     plan.change = before.difference(&state);
     plan.next = state;
@@ -272,6 +278,44 @@ impl Scorer<'_> {
         }
     }
 
+    /// Two valid numbers with everything else of one person: a number mistyped or borrowed, or namesakes. They are never
+    /// linked; people should know.
+    fn two_numbers(&self, plan: &mut Plan) {
+        for (a, others) in &self.around.candidates {
+            let x = &self.around.nodes[*a];
+            for y in others.iter().map(|b| &self.around.nodes[*b]) {
+                let two = x.number.is_some() && y.number.is_some() && x.number != y.number;
+                let pair = (x.id.min(y.id), x.id.max(y.id));
+                if !two || self.around.pairs.iter().any(|(p, q, _)| (*p, *q) == pair) {
+                    continue;
+                }
+                let doubt = self.doubt_of("two_numbers", x, y);
+                let rest: f64 =
+                    doubt.parts.iter().filter(|p| p.field != "citizen_id").map(|p| p.weight).sum();
+                if rest as f32 + self.engine.prior >= self.engine.link {
+                    plan.doubts.push(doubt);
+                }
+            }
+        }
+    }
+
+    /// A child registered under its own name and one registered under the mother's, of one birth date, sex and contact: no
+    /// comparison of names can tell, people have to look.
+    fn newborns(&self, state: &State, plan: &mut Plan) {
+        for (a, others) in &self.around.candidates {
+            let x = &self.around.nodes[*a];
+            for y in others.iter().map(|b| &self.around.nodes[*b]).filter(|y| y.newborn != x.newborn) {
+                let born = x.traits.2.is_some() && x.traits.2 == y.traits.2 && x.traits.1 == y.traits.1;
+                let person = |id| state.records.get(&id).map(|r| r.person);
+                let pair = (x.id.min(y.id), x.id.max(y.id));
+                let decided = self.around.pairs.iter().any(|(p, q, _)| (*p, *q) == pair);
+                if born && !decided && person(x.id) != person(y.id) {
+                    plan.doubts.insert(0, self.doubt_of("newborn", x, y));
+                }
+            }
+        }
+    }
+
     /// Somebody else holds the record's number: people should look, unless they have.
     fn conflict(&self, node: &Node, state: &State, plan: &mut Plan) {
         let holder = state.persons.iter().find(|(_, p)| p.number == node.number).map(|(id, _)| *id);
@@ -290,7 +334,10 @@ impl Scorer<'_> {
     }
 
     fn doubt(&self, kind: &'static str, a: usize, b: usize) -> Doubt {
-        let (x, y) = (&self.around.nodes[a], &self.around.nodes[b]);
+        self.doubt_of(kind, &self.around.nodes[a], &self.around.nodes[b])
+    }
+
+    fn doubt_of(&self, kind: &'static str, x: &Node, y: &Node) -> Doubt {
         let comparison = self.engine.compare(&x.prepared, &y.prepared);
         Doubt {
             kind,
@@ -298,11 +345,7 @@ impl Scorer<'_> {
             b: y.id,
             weight: comparison.weight,
             probability: comparison.probability,
-            parts: comparison
-                .contributions
-                .iter()
-                .map(|c| Part { field: c.field.to_string(), level: c.level.to_string(), weight: c.weight })
-                .collect(),
+            parts: Part::of(&comparison),
         }
     }
 

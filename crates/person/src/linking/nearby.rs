@@ -173,7 +173,12 @@ enum Shared {
     Record(i64),
 }
 
-async fn note_frequent(tx: &mut Tx<'_>, engine: &Engine, keys: &[(i64, u16)], now: DateTime<Utc>) -> Result<()> {
+async fn note_frequent(
+    tx: &mut Tx<'_>,
+    engine: &Engine,
+    keys: &[(i64, u16)],
+    now: DateTime<Utc>,
+) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -222,6 +227,7 @@ pub(super) async fn read(
             prepared: item.prepared.clone(),
             number: number_of(&item.next, item.disowned()),
             traits: traits(&item.next),
+            newborn: item.before.as_ref().is_some_and(|b| b.newborn),
             moving: true,
         });
     }
@@ -230,10 +236,10 @@ pub(super) async fn read(
         .flatten()
         .filter_map(|s| if let Shared::Record(id) = s { Some(*id) } else { None })
         .collect();
-    let persons: BTreeSet<i64> = items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.person_id).collect();
+    let persons: BTreeSet<i64> =
+        items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.person_id).collect();
     let numbers: Vec<String> = items.iter().filter_map(|i| i.next.own_number()).map(str::to_owned).collect();
-    let (found, holders) =
-        gather::neighbours(tx, &candidates, &persons, &numbers, OF_PERSON).await?;
+    let (found, holders) = gather::neighbours(tx, &candidates, &persons, &numbers, OF_PERSON).await?;
     for (id, holder) in holders {
         nearby.versions.insert(id, holder.version);
         let number = holder.citizen_blind.as_deref().map(hex).or_else(|| {
@@ -253,6 +259,7 @@ pub(super) async fn read(
             prepared: engine.prepare(&record.known, record.disowned),
             number: number_of(&record.known, record.disowned),
             traits: traits(&record.known),
+            newborn: record.newborn,
             moving: false,
         });
         nearby.records.insert(record.id, record);

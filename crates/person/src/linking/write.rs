@@ -154,7 +154,9 @@ fn rule<'i>(item: &'i Item<'_>, conflict: bool) -> &'i str {
     let stays = item.before.as_ref().is_some_and(|b| b.person_id == item.person);
     match &item.before {
         Some(before) if stays && before.rule == BY_HAND => BY_HAND,
-        _ if conflict || (item.next.citizen_id.is_some() && item.own.is_none() && !item.disowned()) => CONFLICT,
+        _ if conflict || (item.next.citizen_id.is_some() && item.own.is_none() && !item.disowned()) => {
+            CONFLICT
+        }
         _ if item.claim.is_some() => CITIZEN_ID,
         _ if item.weight.is_some() => MODEL,
         Some(before) if stays && before.rule != CONFLICT && before.rule != CITIZEN_ID => &before.rule,
@@ -204,7 +206,8 @@ async fn make(
         let number = plan.next.persons.get(planned).and_then(|p| p.number.as_ref());
         rows.push((*id, known, number.and_then(|n| nearby.numbers.get(n)).map(String::as_str)));
     }
-    let text = |get: fn(&Known) -> &String| rows.iter().map(|(_, k, _)| get(k).clone()).collect::<Vec<String>>();
+    let text =
+        |get: fn(&Known) -> &String| rows.iter().map(|(_, k, _)| get(k).clone()).collect::<Vec<String>>();
     sqlx::query(INSERT)
         .bind(now)
         .bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
@@ -267,7 +270,8 @@ async fn keys(
     let (mut gone, mut come): (Vec<(i64, i64)>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
     for item in items {
         let before = item.before.as_ref().map(|b| (b.id, engine.keys(&engine.prepare(&b.known, b.disowned))));
-        let Some(id) = before.as_ref().map(|(id, _)| *id).or_else(|| inserted.get(item.local_no).copied()) else {
+        let Some(id) = before.as_ref().map(|(id, _)| *id).or_else(|| inserted.get(item.local_no).copied())
+        else {
             continue;
         };
         let had: BTreeSet<i64> = before.into_iter().flat_map(|(_, keys)| keys).map(|(k, _)| k).collect();
@@ -328,7 +332,8 @@ async fn tell(
             Some(before) => {
                 let moved = before.person_id != item.person;
                 let linked = moved || before.rule != item.rule;
-                let (kind, rule) = if linked { ("linked", item.rule.as_str()) } else { ("updated", LOCAL_NO) };
+                let (kind, rule) =
+                    if linked { ("linked", item.rule.as_str()) } else { ("updated", LOCAL_NO) };
                 (before.id, kind, Some(before.person_id).filter(|_| moved), rule)
             }
         };
@@ -373,7 +378,8 @@ async fn doubts(
     let mut written: HashMap<RecordId, RecordId> = HashMap::new();
     for (at, item) in items.iter().enumerate() {
         let planned = id_of(at, item);
-        let Some(id) = item.before.as_ref().map(|b| b.id).or_else(|| inserted.get(item.local_no).copied()) else {
+        let Some(id) = item.before.as_ref().map(|b| b.id).or_else(|| inserted.get(item.local_no).copied())
+        else {
             continue;
         };
         written.insert(planned, id);

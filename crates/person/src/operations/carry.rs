@@ -15,6 +15,7 @@ use store::{DbDoing, Gated, Tx};
 use super::rules::{By, Change, Decision, Holder, Linked, Order, PersonId, RecordId, State, Verdict, plan};
 use super::{Done, kind_name};
 use crate::events::{self, Entry};
+use crate::recompute::Trust;
 use crate::{MasterIndex, linking, recompute, review};
 
 /// Records linked by hand.
@@ -208,7 +209,10 @@ pub(crate) async fn load(tx: &mut Tx<'_>, persons: &BTreeSet<PersonId>) -> Resul
 }
 
 /// Decisions among these records.
-pub(crate) async fn pairs(tx: &mut Tx<'_>, records: &[RecordId]) -> Result<Vec<(RecordId, RecordId, Decision)>> {
+pub(crate) async fn pairs(
+    tx: &mut Tx<'_>,
+    records: &[RecordId],
+) -> Result<Vec<(RecordId, RecordId, Decision)>> {
     let rows = sqlx::query(
         "select a, b, verdict, actor, reason, at from identity_pair where a = any($1) and b = any($1)",
     )
@@ -228,6 +232,14 @@ pub(crate) async fn pairs(tx: &mut Tx<'_>, records: &[RecordId]) -> Result<Vec<(
             Ok((row.try_get(0)?, row.try_get(1)?, decision))
         })
         .collect::<Result<_, sqlx::Error>>()
+        .db("read decisions")
+}
+
+/// All decisions there are: records, and whether they are apart.
+pub(crate) async fn all_pairs(tx: &mut Tx<'_>) -> Result<Vec<(RecordId, RecordId, bool)>> {
+    sqlx::query_as("select a, b, verdict = 'apart' from identity_pair")
+        .fetch_all(&mut **tx)
+        .await
         .db("read decisions")
 }
 
@@ -252,19 +264,11 @@ async fn within(
     Ok(rows.iter().all(|(id, region, at)| {
         reach.covers_person(*id)
             || RegionCode::parse(region).is_ok_and(|r| reach.covers_region(&r))
-            || at.iter().filter_map(|i| institutions.by_id(InstitutionId::new(i64::from(*i)))).any(|card| {
-                reach.covers(card.id, &card.region)
-            })
+            || at
+                .iter()
+                .filter_map(|i| institutions.by_id(InstitutionId::new(i64::from(*i))))
+                .any(|card| reach.covers(card.id, &card.region))
     }))
-}
-
-/// A person without records or values, for records that are split off.
-async fn fresh(tx: &mut Tx<'_>, now: DateTime<Utc>) -> Result<PersonId> {
-    sqlx::query_scalar("insert into person (created_at) values ($1) returning id")
-        .bind(now)
-        .fetch_one(&mut **tx)
-        .await
-        .db("make a person")
 }
 
 pub(super) async fn carry_out(
@@ -312,7 +316,7 @@ pub(crate) async fn carry_out_for(
     }
     let actor = Actor::of(reach, why, now);
     let new_person = match order {
-        Order::Split { .. } | Order::Unlink { .. } => Some(fresh(tx, now).await?),
+        Order::Split { .. } | Order::Unlink { .. } => Some(recompute::fresh(tx, now).await?),
         _ => None,
     };
     let change = plan(&state, order, new_person.unwrap_or_default(), &actor.by())?;
@@ -322,7 +326,8 @@ pub(crate) async fn carry_out_for(
         Order::Apart { a, .. } => found.get(a).copied().unwrap_or_default(),
         _ => new_person.or_else(|| persons.first().copied()).unwrap_or_default(),
     };
-    let operation = write(index, tx, order.kind(), &state, &change, &actor, (None, task)).await?;
+    let of = Of { task, ..Of::default() };
+    let operation = write(tx, order.kind(), &state, &change, &actor, of, &|at| index.trust(at)).await?;
     Ok(Done { operation, change, person })
 }
 
@@ -350,20 +355,67 @@ pub(super) async fn take_back(
     next.apply(&past.change.inverse())?;
     let change = state.difference(&next);
     let actor = Actor::of(reach, why, now);
-    let operation = write(index, tx, "undo", &state, &change, &actor, (Some(id), past.task_id)).await?;
+    let of = Of { undoes: Some(id), task: past.task_id, run: None };
+    let operation = write(tx, "undo", &state, &change, &actor, of, &|at| index.trust(at)).await?;
     let person = past.change.links.values().next().map(|s| s.before);
     Ok(Done { operation, change, person: person.or_else(|| persons.first().copied()).unwrap_or_default() })
 }
 
-/// Writes a change: `of` says which operation it undoes and which review task it answers.
+/// Writes a chunk of a run as an operation of its own.
+#[allow(clippy::too_many_arguments)]
+pub(crate) async fn write_run(
+    tx: &mut Tx<'_>,
+    run: i64,
+    state: &State,
+    change: &Change,
+    actor: &str,
+    why: &str,
+    trust: Trust<'_>,
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let actor = Actor { account: None, name: actor.to_owned(), reason: why, now };
+    write(tx, "run", state, change, &actor, Of { run: Some(run), ..Of::default() }, trust).await
+}
+
+/// Takes an operation of a run back.
+pub(crate) async fn take_back_run(
+    tx: &mut Tx<'_>,
+    id: i64,
+    run: i64,
+    why: &str,
+    trust: Trust<'_>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let Some(past) = operation(tx, id, why).await?.filter(|p| p.undone_by.is_none()) else { return Ok(()) };
+    let mut persons = past.change.persons();
+    let records: Vec<i64> = past.change.records().into_iter().collect();
+    persons.extend(persons_of(tx, &records).await?.values());
+    let state = load(tx, &persons).await?;
+    let mut next = state.clone();
+    next.apply(&past.change.inverse())?;
+    let change = state.difference(&next);
+    let actor = Actor { account: None, name: past.actor.clone(), reason: why, now };
+    let of = Of { undoes: Some(id), task: None, run: Some(run) };
+    write(tx, "undo", &state, &change, &actor, of, trust).await.map(drop)
+}
+
+/// What an operation belongs to: one that it undoes, a review task that it answers, a run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Of {
+    undoes: Option<i64>,
+    task: Option<i64>,
+    run: Option<i64>,
+}
+
+/// Writes a change.
 async fn write(
-    index: &MasterIndex,
     tx: &mut Tx<'_>,
     kind: &'static str,
     state: &State,
     change: &Change,
     actor: &Actor<'_>,
-    (undoes, task): (Option<i64>, Option<i64>),
+    Of { undoes, task, run }: Of,
+    trust: Trust<'_>,
 ) -> Result<i64> {
     let mut persons = change.persons();
     persons.extend(change.records().iter().filter_map(|r| state.records.get(r)).map(|r| r.person));
@@ -371,8 +423,9 @@ async fn write(
     let persons: Vec<i64> = persons.into_iter().collect();
     let written = serde_json::to_value(change).doing("write a change as JSON")?;
     let operation: i64 = sqlx::query_scalar(
-        "insert into person_operation (kind, persons, identities, actor_account, actor, reason, at, change, undoes, task_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id",
+        "insert into person_operation (kind, persons, identities, actor_account, actor, reason, at, change, undoes, task_id,
+            run_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning id",
     )
     .bind(kind)
     .bind(&persons)
@@ -384,6 +437,7 @@ async fn write(
     .bind(written)
     .bind(undoes)
     .bind(task)
+    .bind(run)
     .fetch_one(&mut **tx)
     .await
     .db("write an operation")?;
@@ -395,13 +449,14 @@ async fn write(
             .await
             .db("mark an operation as undone")?;
     }
-    links(tx, change, BY_HAND).await?;
+    let rule = if run.is_some() { linking::MODEL } else { BY_HAND };
+    links(tx, change, rule).await?;
     decisions(tx, change, operation).await?;
     marks(tx, change, actor, operation).await?;
     numbers(tx, change).await?;
     merged(tx, change).await?;
     recompute::settle_claims(tx, &persons).await?;
-    recompute::recompute(tx, &persons, &|at| index.trust(at)).await?;
+    recompute::recompute(tx, &persons, trust).await?;
     let entries: Vec<Entry<'_>> = change
         .links
         .iter()
@@ -411,7 +466,7 @@ async fn write(
             operation_id: Some(operation),
             actor: &actor.name,
             reason: actor.reason,
-            ..Entry::of(*record, step.after, BY_HAND)
+            ..Entry::of(*record, step.after, rule)
         })
         .collect();
     events::trail(tx, &entries, None, actor.now).await?;

@@ -1,8 +1,8 @@
 //! Acts of people on the index (合并、拆分、关联、解除、撤销): each one at once, whole, with reason and actor, in the audit
 //! trail, and with its exact inverse. What may be done and what it changes: [`rules`]; the database: `carry.rs`.
 
-pub mod rules;
 mod carry;
+pub mod rules;
 
 use chrono::{DateTime, Utc};
 use contracts::Institutions;
@@ -10,9 +10,11 @@ use futures::future::BoxFuture;
 use kernel::{Reach, Refusal, Result};
 use store::AuditEntry;
 
-pub use rules::{Change, Decision, Order, PersonId, RecordId, Verdict, kind_name};
-pub(crate) use carry::{BY_HAND, carry_out_for, free_numbers, links, merged, pairs};
+pub(crate) use carry::{
+    BY_HAND, all_pairs, carry_out_for, free_numbers, links, load, merged, pairs, take_back_run, write_run,
+};
 pub use carry::{Past, history, of_id};
+pub use rules::{Change, Decision, Order, PersonId, RecordId, Verdict, kind_name};
 
 use crate::MasterIndex;
 

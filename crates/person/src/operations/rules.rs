@@ -277,7 +277,10 @@ pub fn plan(state: &State, order: &Order, fresh: PersonId, by: &By<'_>) -> Resul
     match order {
         Order::Merge { into, from } => {
             if into == from {
-                return Err(Refusal::invalid("index.same_person", "这两份登记已经属于同一个人，不需要合并。"));
+                return Err(Refusal::invalid(
+                    "index.same_person",
+                    "这两份登记已经属于同一个人，不需要合并。",
+                ));
             }
             let (staying, moving) = (state.records_of(*into), state.records_of(*from));
             if staying.is_empty() || moving.is_empty() {
@@ -330,7 +333,8 @@ pub fn plan(state: &State, order: &Order, fresh: PersonId, by: &By<'_>) -> Resul
             next.decide(&[*record], &left, Verdict::Apart, by);
         }
         Order::Apart { a, b } => {
-            let (one, other) = (state.records.get(a).ok_or_else(gone)?, state.records.get(b).ok_or_else(gone)?);
+            let (one, other) =
+                (state.records.get(a).ok_or_else(gone)?, state.records.get(b).ok_or_else(gone)?);
             if one.person == other.person {
                 return Err(Refusal::invalid(
                     "index.still_together",
@@ -403,14 +407,11 @@ impl State {
     }
 
     fn decide(&mut self, some: &[RecordId], others: &[RecordId], verdict: Verdict, by: &By<'_>) {
-        let others = if some.len() * others.len() > MOST_PAIRS { &others[..others.len().min(1)] } else { others };
+        let others =
+            if some.len() * others.len() > MOST_PAIRS { &others[..others.len().min(1)] } else { others };
         for (a, b) in some.iter().flat_map(|a| others.iter().map(|b| ordered(*a, *b))) {
-            let decision = Decision {
-                verdict,
-                actor: by.actor.to_owned(),
-                reason: by.reason.to_owned(),
-                at: by.at,
-            };
+            let decision =
+                Decision { verdict, actor: by.actor.to_owned(), reason: by.reason.to_owned(), at: by.at };
             self.pairs.insert((a, b), decision);
         }
     }
@@ -494,7 +495,8 @@ impl State {
             }
         }
         for (id, step) in &change.disowned {
-            let record = next.records.get_mut(id).filter(|r| r.disowned == step.before).ok_or_else(moved_on)?;
+            let record =
+                next.records.get_mut(id).filter(|r| r.disowned == step.before).ok_or_else(moved_on)?;
             record.disowned = step.after;
             record.number = if step.after { None } else { record.any_number.clone() };
         }
@@ -513,7 +515,11 @@ impl State {
             if next.pins.contains(&pin) != step.before {
                 return Err(moved_on());
             }
-            if step.after { next.pins.insert(pin) } else { next.pins.remove(&pin) };
+            if step.after {
+                next.pins.insert(pin)
+            } else {
+                next.pins.remove(&pin)
+            };
         }
         for (id, step) in &change.numbers {
             next.persons.entry(*id).or_default().number.clone_from(&step.after);

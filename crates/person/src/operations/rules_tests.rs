@@ -14,7 +14,8 @@ fn state(text: &str) -> State {
         let id = 100 + n as i64;
         state.persons.entry(id).or_default();
         for word in person.split_whitespace() {
-            let (record, number) = word.split_once(':').map_or((word, None), |(r, n)| (r, Some(n.to_owned())));
+            let (record, number) =
+                word.split_once(':').map_or((word, None), |(r, n)| (r, Some(n.to_owned())));
             let linked = Linked { person: id, number: number.clone(), any_number: number, disowned: false };
             state.records.insert(record.parse().unwrap(), linked);
         }

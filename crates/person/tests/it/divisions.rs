@@ -33,7 +33,7 @@ async fn people_move_with_their_divisions_and_go_back_exactly() {
         async |sql: &'static str| sqlx::query_scalar::<_, String>(sql).fetch_one(db.pool()).await.unwrap();
     let (before, places) = (text(digest).await, text(regions).await);
     let mut jobs = Jobs::new(db.db().clone(), testkit::clock());
-    index.register_jobs(&mut jobs);
+    index.register_jobs(&mut jobs, &(testkit::clock() as Arc<dyn kernel::Clock>));
     let own = db.db().clone();
     jobs.on("test.heard", move |job| {
         let db = own.clone();

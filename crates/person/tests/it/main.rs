@@ -3,6 +3,7 @@
 
 mod care;
 mod divisions;
+mod index;
 mod linking;
 mod search;
 

@@ -1,0 +1,239 @@
+//! Special registrations (特殊人员登记): who has no number or name yet gets a temporary one, so that care and records can
+//! begin at once, and is brought together with the proper registration later.
+//!
+//! - a newborn: tied to the mother's record and the order of birth; the child's own registration, when it comes, opens a
+//!   review task beside it;
+//! - an unknown patient: a temporary number, an estimate of age, where and when found; merged by hand once known;
+//! - foreigners and people without documents: an ordinary record without a citizen number, marked.
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use contracts::{Demographics, Linker};
+use futures::future::BoxFuture;
+use kernel::access::InstitutionId;
+use kernel::{Reach, Refusal, Result};
+use store::{AuditEntry, DbDoing, Tx};
+
+use crate::MasterIndex;
+
+/// Who is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Special {
+    /// 新生儿
+    Newborn {
+        /// An identity record of the mother.
+        mother: i64,
+        /// 1 for the first or only child of the birth.
+        order: i16,
+        /// Sex code.
+        sex: String,
+        /// Day of birth.
+        birth_date: NaiveDate,
+        /// Name, if there is one already.
+        name: String,
+    },
+    /// 身份不明
+    Unknown {
+        /// Sex code; `0` where it cannot be told.
+        sex: String,
+        /// Estimated age in years.
+        age: Option<u8>,
+        /// Where, how and when the patient was found; kept in the audit trail and on the time line.
+        circumstances: String,
+    },
+    /// 外国人
+    Foreigner(Box<Demographics>),
+    /// 无证件
+    Undocumented(Box<Demographics>),
+}
+
+impl Special {
+    /// The word in the database.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Special::Newborn { .. } => "newborn",
+            Special::Unknown { .. } => "unknown",
+            Special::Foreigner(_) => "foreigner",
+            Special::Undocumented(_) => "undocumented",
+        }
+    }
+
+    /// The Chinese name of a code; empty for ordinary registrations.
+    pub fn title(code: &str) -> &'static str {
+        match code {
+            "newborn" => "新生儿（暂用母亲信息）",
+            "unknown" => "身份不明",
+            "foreigner" => "外国人",
+            "undocumented" => "无有效证件",
+            _ => "",
+        }
+    }
+
+    /// The letter that temporary numbers begin with.
+    const fn letter(&self) -> char {
+        match self {
+            Special::Newborn { .. } => 'N',
+            Special::Unknown { .. } => 'U',
+            Special::Foreigner(_) => 'F',
+            Special::Undocumented(_) => 'W',
+        }
+    }
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The identity record.
+    pub identity_id: i64,
+    /// The person.
+    pub person_id: i64,
+    /// The temporary number, to be written on the wrist band: the institution's local number from now on.
+    pub number: String,
+}
+
+impl MasterIndex {
+    /// Registers somebody special at an institution, which must be within the reach.
+    pub fn register_special<'a>(
+        &'a self,
+        reach: &'a Reach,
+        institution: InstitutionId,
+        special: &'a Special,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Issued>> {
+        Box::pin(async move {
+            let today = kernel::clock::to_china(now).date();
+            self.db
+                .personal(reach, now, async |tx, reach| {
+                    let region = self
+                        .institutions
+                        .as_ref()
+                        .and_then(|i| i.by_id(institution))
+                        .map_or(kernel::RegionCode::NATION, |card| card.region);
+                    if !reach.covers(institution, &region) {
+                        return Err(Refusal::not_found("special.institution", "没有找到这家机构，或不在您的管辖范围内。").into());
+                    }
+                    let number = temporary(tx, special.letter(), today).await?;
+                    let mother = mother_of(tx, special).await?;
+                    let row = row(special, &number, mother.as_ref(), today)?;
+                    let ids = self.link(tx, institution, std::slice::from_ref(&row), 0, now).await?;
+                    let identity_id = ids.first().copied().unwrap_or_default();
+                    let order = if let Special::Newborn { order, .. } = special { Some(*order) } else { None };
+                    let person_id: i64 = sqlx::query_scalar(
+                        "update identity_record set special = $2, mother_id = $3, birth_order = $4 where id = $1
+                         returning person_id",
+                    )
+                    .bind(identity_id)
+                    .bind(special.code())
+                    .bind(mother.as_ref().map(|m| m.id))
+                    .bind(order)
+                    .fetch_one(&mut ***tx)
+                    .await
+                    .db("mark a special registration")?;
+                    let entry = AuditEntry {
+                        act: "person.special",
+                        object_kind: "identity_record",
+                        object_id: Some(identity_id),
+                        object_label: label(special, &number),
+                        person_id: Some(person_id),
+                        outcome: "ok",
+                        ..AuditEntry::default()
+                    };
+                    Ok((Issued { identity_id, person_id, number }, entry))
+                })
+                .await
+        })
+    }
+}
+
+fn label(special: &Special, number: &str) -> String {
+    let more = if let Special::Unknown { circumstances, .. } = special { circumstances.as_str() } else { "" };
+    format!("{} {number} {more}", Special::title(special.code())).trim_end().to_owned()
+}
+
+/// A number that nobody has: letter, day, and a running number of the whole platform.
+async fn temporary(tx: &mut Tx<'_>, letter: char, today: NaiveDate) -> Result<String> {
+    let n: i64 = sqlx::query_scalar("select nextval('temporary_number')")
+        .fetch_one(&mut **tx)
+        .await
+        .db("draw a temporary number")?;
+    Ok(format!("{letter}{}-{n:04}", today.format("%Y%m%d")))
+}
+
+/// What a newborn takes from the mother.
+struct Mother {
+    id: i64,
+    name: String,
+    region: String,
+}
+
+async fn mother_of(tx: &mut Tx<'_>, special: &Special) -> Result<Option<Mother>> {
+    let Special::Newborn { mother, .. } = special else { return Ok(None) };
+    let found: Option<(i64, String, String, String)> =
+        sqlx::query_as("select id, name, region, sex from identity_record where id = $1 for key share")
+            .bind(mother)
+            .fetch_optional(&mut **tx)
+            .await
+            .db("read the mother of a newborn")?;
+    match found {
+        Some((.., sex)) if sex == "1" => {
+            Err(Refusal::invalid("special.mother", "所选的母亲登记为男性，请核对后重新选择。").into())
+        }
+        Some((id, name, region, _)) => Ok(Some(Mother { id, name, region })),
+        None => Err(Refusal::not_found("special.mother", "没有找到母亲的登记。请先登记母亲。").into()),
+    }
+}
+
+fn row(special: &Special, number: &str, mother: Option<&Mother>, today: NaiveDate) -> Result<Demographics> {
+    let blank = || Demographics { local_no: number.to_owned(), registration: true, ..Default::default() };
+    Ok(match special {
+        Special::Newborn { order, sex, birth_date, name, .. } => {
+            if *birth_date > today || (today - *birth_date).num_days() > 366 {
+                return Err(Refusal::invalid(
+                    "special.birth",
+                    "新生儿登记只用于一周岁以内的孩子，出生日期也不能在今天之后。请核对出生日期。",
+                )
+                .into());
+            }
+            if !(1..=9).contains(order) {
+                return Err(Refusal::invalid("special.order", "胎次序号应为 1 至 9，单胎填 1。").into());
+            }
+            let mother =
+                mother.ok_or_else(|| Refusal::not_found("special.mother", "没有找到母亲的登记。"))?;
+            // 张三之女, 张三之女2: how wards call a child without a name.
+            let called = match sex.as_str() {
+                "1" => "之子",
+                "2" => "之女",
+                _ => "之婴",
+            };
+            let more = if *order > 1 { order.to_string() } else { String::new() };
+            Demographics {
+                name: if name.is_empty() { format!("{}{called}{more}", mother.name) } else { name.clone() },
+                sex: sex.clone(),
+                birth_date: Some(*birth_date),
+                region: mother.region.clone(),
+                contact_name: mother.name.clone(),
+                contact_relation: "52".to_owned(),
+                ..blank()
+            }
+        }
+        Special::Unknown { sex, age, .. } => Demographics {
+            name: "无名氏".to_owned(),
+            sex: sex.clone(),
+            // The year is an estimate; the first of January says so to the comparison.
+            birth_date: age.and_then(|a| NaiveDate::from_ymd_opt(today.year() - i32::from(a), 1, 1)),
+            ..blank()
+        },
+        Special::Foreigner(row) | Special::Undocumented(row) => {
+            if row.name.trim().is_empty() {
+                return Err(
+                    Refusal::invalid("special.name", "请填写姓名；姓名不明的请按“身份不明”登记。").into()
+                );
+            }
+            Demographics {
+                local_no: number.to_owned(),
+                registration: true,
+                withdrawn: false,
+                ..(**row).clone()
+            }
+        }
+    })
+}
