@@ -379,6 +379,11 @@ impl Platform {
                 masks: self.catalog.masks.clone(),
                 institutions: self.directory.clone(),
             }))
+            .merge(person::interface::routes(person::interface::Interface {
+                db: self.db.clone(),
+                clock: self.clock.clone(),
+                institutions: self.directory.clone(),
+            }))
             .merge(self.exchange.routes())
             .merge(self.record.routes())
             .around(|router| identity::audit::watched(&self.identity, router))

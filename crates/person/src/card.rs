@@ -41,15 +41,25 @@ async fn cards(tx: &mut Gated<'_>, persons: &[i64], identities: &[i64]) -> Resul
     rows.iter().map(card).collect::<Result<_, _>>().db("read persons")
 }
 
-/// The best known demographics of a person and the identity records linked to it, in one query.
+/// The best known demographics of a person and the identity records linked to it. Who was merged into somebody else is
+/// shown as that person, so that addresses and numbers that others kept lead to the right place.
 pub async fn demographics(tx: &mut Gated<'_>, person_id: i64) -> Result<Option<PersonCard>> {
-    let row = sqlx::query(CARD).bind(person_id).fetch_optional(&mut ***tx).await.db("read a person")?;
+    let mut row = read(tx, person_id).await?;
+    if row.is_none()
+        && let Some(person) = moved_to(tx, person_id).await?
+    {
+        row = read(tx, person).await?;
+    }
     let Some(mut card) = row.as_ref().map(card).transpose().db("read a person")? else { return Ok(None) };
     let opener = tx.keyring().opener();
     card.citizen_id = open_option(&opener, CITIZEN, card.citizen_id)?;
     card.phone = open(&opener, PHONE, card.phone)?;
     card.address = open(&opener, ADDRESS, card.address)?;
     Ok(Some(card))
+}
+
+async fn read(tx: &mut Gated<'_>, person_id: i64) -> Result<Option<PgRow>> {
+    sqlx::query(CARD).bind(person_id).fetch_optional(&mut ***tx).await.db("read a person")
 }
 
 fn card(row: &PgRow) -> Result<PersonCard, sqlx::Error> {
@@ -82,7 +92,7 @@ fn card(row: &PgRow) -> Result<PersonCard, sqlx::Error> {
     })
 }
 
-/// Where the records of a person without records went, for links that were kept; `None` if nowhere.
+/// Where the records of a person without records went: whom one finds today; `None` if nowhere.
 pub async fn moved_to(tx: &mut Gated<'_>, person_id: i64) -> Result<Option<i64>> {
     // Who was merged before persons kept where they went is found on the time line.
     sqlx::query_scalar(

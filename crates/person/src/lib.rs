@@ -11,6 +11,7 @@ mod divisions;
 mod engine;
 mod events;
 mod gather;
+pub mod interface;
 pub mod known;
 pub mod linking;
 pub mod operations;
@@ -56,6 +57,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0006_temporary_numbers",
         sql: include_str!("../migrations/0006_temporary_numbers.sql"),
     },
+    Migration { context: "person", name: "0007_feed", sql: include_str!("../migrations/0007_feed.sql") },
 ];
 
 /// The protected columns of this context.

@@ -89,9 +89,9 @@ impl Ports {
                 let mut entry = AuditEntry {
                     act: look.act,
                     object_kind: "person",
-                    object_id: Some(person),
+                    object_id: Some(card.person_id),
                     object_label: card.name.clone(),
-                    person_id: Some(person),
+                    person_id: Some(card.person_id),
                     detail: look.detail,
                     ..AuditEntry::default()
                 };

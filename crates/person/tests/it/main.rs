@@ -4,6 +4,7 @@
 mod care;
 mod divisions;
 mod index;
+mod interface;
 mod linking;
 mod search;
 

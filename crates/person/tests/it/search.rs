@@ -26,8 +26,8 @@ impl Institutions for Two {
     fn by_id(&self, id: InstitutionId) -> Option<Arc<InstitutionCard>> {
         self.all().iter().find(|c| c.id == id).cloned()
     }
-    fn by_code(&self, _: &str) -> Option<Arc<InstitutionCard>> {
-        None
+    fn by_code(&self, code: &str) -> Option<Arc<InstitutionCard>> {
+        self.all().iter().find(|c| c.code == code).cloned()
     }
     fn all(&self) -> Arc<Vec<Arc<InstitutionCard>>> {
         let card = |id: InstitutionId, code: &str| {

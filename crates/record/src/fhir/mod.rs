@@ -22,7 +22,7 @@ use crate::door::{Look, NEED, Opened, PURPOSES, nobody};
 use crate::facts;
 use crate::guard::Barrier;
 
-pub use patient::patient;
+pub use patient::{patient, replaced};
 pub use resources::{Links, MAPPED, resources};
 
 /// Facts of one data set that `$everything` reads at most.
@@ -176,6 +176,7 @@ async fn read(
         .open(&allowed, number(&id)?, purpose(&headers)?, look, async |_, card| Ok(card.clone()))
         .await?;
     match opened {
+        Opened::Shown(card) if card.person_id.to_string() != id => Ok(answer(&replaced(&id, card.person_id))),
         Opened::Shown(card) => Ok(answer(&patient(&card, &ports, &ports.terminology.tables()))),
         Opened::Barred(_, barrier) => Err(barred(barrier).into()),
     }

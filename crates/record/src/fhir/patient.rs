@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 
 use crate::Ports;
 
-/// The system of Chinese citizen numbers.
-pub const CITIZEN_ID: &str = "urn:oid:2.16.156.10011.1.3";
+pub use contracts::CITIZEN_SYSTEM as CITIZEN_ID;
 
 /// The resource.
 pub fn patient(card: &PersonCard, ports: &Ports, _tables: &CodeTables) -> Value {
     let region = (card.region != RegionCode::NATION).then(|| ports.institutions.region_name(&card.region));
-    let organization = |id| ports.institutions.by_id(id).map(|c| c.name.clone()).unwrap_or_default();
+    let organization =
+        |id| ports.institutions.by_id(id).map(|c| (c.code.clone(), c.name.clone())).unwrap_or_default();
     shape(card, region, &organization)
 }
 
-/// The resource out of the card, the name of its division and the names of institutions.
+/// The resource out of the card, the name of its division, the codes and names of institutions.
 pub fn shape(
     card: &PersonCard,
     region: Option<String>,
-    organization: &dyn Fn(kernel::access::InstitutionId) -> String,
+    organization: &dyn Fn(kernel::access::InstitutionId) -> (String, String),
 ) -> Value {
     let mut identifiers: Vec<Value> = card
         .citizen_id
@@ -29,11 +29,13 @@ pub fn shape(
         .map(|number| json!({ "use": "official", "system": CITIZEN_ID, "value": number }))
         .collect();
     identifiers.extend(card.identities.iter().map(|identity| {
+        let (code, name) = organization(identity.institution);
         json!({
             "use": "secondary",
             "type": { "text": "患者编号" },
+            "system": contracts::local_no_system(&code),
             "value": identity.local_no,
-            "assigner": { "display": organization(identity.institution) },
+            "assigner": { "display": name },
         })
     }));
     let mut out = json!({
@@ -70,4 +72,14 @@ pub fn shape(
         out["address"] = json!([address]);
     }
     out
+}
+
+/// What stands at the number of a person who was merged into another (FHIR R4 Patient.link, `replaced-by`).
+pub fn replaced(old: &str, by: i64) -> Value {
+    json!({
+        "resourceType": "Patient",
+        "id": old,
+        "active": false,
+        "link": [{ "other": { "reference": format!("Patient/{by}") }, "type": "replaced-by" }],
+    })
 }

@@ -1,0 +1,194 @@
+//! What programs of institutions ask: identifiers elsewhere, and what changed.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use kernel::access::InstitutionId;
+use kernel::{Act, Caller, CallerKind, Grant, Line, Span};
+use person::interface::{Interface, routes};
+use serde_json::Value;
+use testkit::TestDb;
+use tower::ServiceExt;
+
+use crate::search::Two;
+use crate::{COUNTY_HOSPITAL, TOWNSHIP, city, link, number, registration};
+
+fn program(institution: InstitutionId) -> Caller {
+    let span = Span::Institution(institution);
+    Caller {
+        kind: CallerKind::Client,
+        grants: vec![
+            Grant { line: Line::Medical, act: Act::Read, span },
+            Grant { line: Line::Exchange, act: Act::Read, span },
+        ],
+        institution: Some(institution),
+        ..Caller::system("程序")
+    }
+}
+
+fn app(db: &TestDb) -> Router {
+    let interface = Interface { db: db.db().clone(), institutions: Arc::new(Two), clock: testkit::clock() };
+    routes(interface).into_router()
+}
+
+/// Waits for the transactions of other tests on the same server that hold the feed back.
+async fn settled(db: &TestDb) {
+    loop {
+        let settled: bool = sqlx::query_scalar(
+            "select pg_snapshot_xmin(pg_current_snapshot()) > (select max(xid) from identity_event)",
+        )
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+        if settled {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn get(app: &Router, institution: InstitutionId, path: &str) -> (StatusCode, Value) {
+    let mut request = Request::get(path).body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Arc::new(program(institution)));
+    let response = app.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// 李四 at both institutions, 张伟 at the county hospital alone.
+async fn people() -> TestDb {
+    let (db, index) = city().await;
+    let li = |local: &str| registration(local, "李四", "2", "1990-01-01", &number("1990-01-01", 2));
+    let zhang = registration("H1", "张伟", "1", "1965-03-08", &number("1965-03-08", 1));
+    link(&db, &index, COUNTY_HOSPITAL, &[zhang, li("H4")]).await.unwrap();
+    link(&db, &index, TOWNSHIP, &[li("T2")]).await.unwrap();
+    db
+}
+
+#[tokio::test]
+async fn any_identifier_leads_to_all_of_them() {
+    let db = people().await;
+    let app = app(&db);
+    let id = number("1990-01-01", 2);
+    let asked = [
+        "/api/v1/cross-reference?institution=1&local_no=H4".to_owned(),
+        format!("/api/v1/cross-reference?number={id}"),
+    ];
+    let mut persons = Vec::new();
+    for path in asked {
+        let (status, json) = get(&app, COUNTY_HOSPITAL, &path).await;
+        assert_eq!(status, StatusCode::OK, "{path} {json}");
+        let locals: Vec<&str> =
+            json["identifiers"].as_array().unwrap().iter().map(|i| i["local_no"].as_str().unwrap()).collect();
+        assert_eq!(locals, ["H4", "T2"], "{path}");
+        persons.push(json["person"].as_i64().unwrap());
+    }
+    assert_eq!(persons[0], persons[1]);
+    let only = "/api/v1/cross-reference?institution=1&local_no=H4&target=2";
+    assert_eq!(get(&app, COUNTY_HOSPITAL, only).await.1["identifiers"].as_array().unwrap().len(), 1);
+    // 张伟 is on the hospital's books alone: the township does not learn that he exists.
+    let path = "/api/v1/cross-reference?institution=1&local_no=H1";
+    assert_eq!(get(&app, TOWNSHIP, path).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(get(&app, COUNTY_HOSPITAL, path).await.0, StatusCode::OK);
+    for bad in ["", "?institution=1", "?institution=9&local_no=H1", "?number=1&person=2", "?person=x"] {
+        let (status, _) = get(&app, COUNTY_HOSPITAL, &format!("/api/v1/cross-reference{bad}")).await;
+        assert!(status.is_client_error(), "{bad}: {status}");
+    }
+    let looks: i64 = sqlx::query_scalar("select count(*) from audit_entry where act = 'index.cross'")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(looks, 5, "every question that looked at somebody is in the trail");
+}
+
+#[tokio::test]
+async fn the_fhir_form_answers_with_parameters() {
+    let db = people().await;
+    let app = app(&db);
+    let ask = "/fhir/Patient/$ihe-pix?sourceIdentifier=urn:minkang:patient-no:1%7CH4";
+    let (status, json) = get(&app, COUNTY_HOSPITAL, ask).await;
+    assert_eq!((status, json["resourceType"].as_str()), (StatusCode::OK, Some("Parameters")));
+    let parameters = json["parameter"].as_array().unwrap();
+    assert_eq!(parameters[0]["valueIdentifier"]["system"], "urn:minkang:patient-no:2");
+    assert_eq!(parameters[0]["valueIdentifier"]["value"], "T2");
+    assert_eq!(parameters[1]["name"], "targetId");
+    let (_, none) = get(&app, COUNTY_HOSPITAL, &format!("{ask}&targetSystem=urn:minkang:patient-no:7")).await;
+    assert_eq!(none["parameter"].as_array().unwrap().len(), 1);
+    for bad in ["", "?sourceIdentifier=H4", "?sourceIdentifier=urn:oid:1%7CH4"] {
+        let (status, _) = get(&app, COUNTY_HOSPITAL, &format!("/fhir/Patient/$ihe-pix{bad}")).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn the_feed_goes_on_from_where_one_was() {
+    let db = people().await;
+    let app = app(&db);
+    let path = "/api/v1/identity-changes";
+    settled(&db).await;
+    let (status, first) = get(&app, TOWNSHIP, &format!("{path}?limit=1")).await;
+    assert_eq!(status, StatusCode::OK, "{first}");
+    // 张伟 concerns the hospital alone; 李四 both, as a record of hers is theirs.
+    let locals = |feed: &Value| -> Vec<String> {
+        feed["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["local_no"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!((locals(&first), first["more"].as_bool()), (vec!["H4".to_owned()], Some(true)));
+    let next = first["next"].as_str().unwrap();
+    let (_, second) = get(&app, TOWNSHIP, &format!("{path}?after={next}")).await;
+    assert_eq!((locals(&second), second["more"].as_bool()), (vec!["T2".to_owned()], Some(false)));
+    let next = second["next"].as_str().unwrap();
+    let (_, last) = get(&app, TOWNSHIP, &format!("{path}?after={next}")).await;
+    assert_eq!((locals(&last), last["next"].as_str()), (vec![], Some(next)));
+    assert_eq!(locals(&get(&app, COUNTY_HOSPITAL, path).await.1).len(), 3);
+    assert_eq!(
+        get(&app, TOWNSHIP, &format!("{path}?after=yesterday")).await.0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+}
+
+/// What commits late is not passed over: a transaction that drew its place first and ends last comes after all.
+#[tokio::test]
+async fn a_late_commit_is_not_passed_over() {
+    let db = people().await;
+    let app = app(&db);
+    let path = "/api/v1/identity-changes";
+    settled(&db).await;
+    let (_, all) = get(&app, COUNTY_HOSPITAL, path).await;
+    let next = all["next"].as_str().unwrap();
+    let index = person::MasterIndex::new(db.db().clone());
+    let slow = registration("H8", "赵六", "1", "1970-01-01", "");
+    let quick = registration("H9", "孙七", "1", "1971-01-01", "");
+    db.db()
+        .transaction(async |tx| {
+            contracts::Linker::link(
+                &index,
+                tx,
+                COUNTY_HOSPITAL,
+                &[slow],
+                7,
+                kernel::Clock::now(&*testkit::clock()),
+            )
+            .await?;
+            link(&db, &index, COUNTY_HOSPITAL, &[quick]).await?;
+            let (_, during) = get(&app, COUNTY_HOSPITAL, &format!("{path}?after={next}")).await;
+            assert_eq!(
+                during["next"].as_str(),
+                Some(next),
+                "nothing may be given out past one that still runs"
+            );
+            Ok(())
+        })
+        .await
+        .unwrap();
+    settled(&db).await;
+    let (_, after) = get(&app, COUNTY_HOSPITAL, &format!("{path}?after={next}")).await;
+    assert_eq!(after["changes"].as_array().unwrap().len(), 2);
+}
