@@ -329,17 +329,8 @@ impl<'a> Population<'a> {
                 let other = self.person(household, origin, surname, sister, birth, Some(village), dice);
                 household.people[other].mother = woman;
                 household.people[other].father = man;
-                if origin == Origin::Han && dice.chance(0.7) {
-                    let first: Vec<char> = household.people[child].name.chars().collect();
-                    let own: Vec<char> = household.people[other].name.chars().collect();
-                    if first.len() == 3 && own.len() >= 2 && own[own.len() - 1] != first[2] {
-                        household.people[other].name =
-                            [first[0], first[1], own[own.len() - 1]].iter().collect();
-                    }
-                }
-                if household.people[other].name == household.people[child].name {
-                    let fresh = self.names.given(sister, birth.year(), None, dice);
-                    household.people[other].name = format!("{surname}{fresh}二");
+                if origin == Origin::Han {
+                    self.name_twins(household, child, other, surname, dice);
                 }
                 self.neighbouring(household, child, other);
                 for twin in [child, other] {
@@ -347,6 +338,35 @@ impl<'a> Population<'a> {
                 }
             }
         }
+    }
+
+    /// Most twins are named alike, but so that they can be called apart: never by names that sound the same.
+    fn name_twins(
+        &self,
+        household: &mut Household,
+        first: usize,
+        second: usize,
+        surname: &str,
+        dice: &mut Random,
+    ) {
+        let sound = |name: &str| -> Vec<Box<str>> {
+            name.chars().filter_map(|c| standards::pinyin::readings(c).into_iter().next()).collect()
+        };
+        let elder = household.people[first].name.clone();
+        let (woman, year) = (household.people[second].woman, household.people[second].birth.year());
+        let shared: Vec<char> = elder.chars().collect();
+        let alike = shared.len() == 3 && dice.chance(0.7);
+        let mut name = household.people[second].name.clone();
+        for _ in 0..8 {
+            if alike && let Some(own) = name.chars().last() {
+                name = [shared[0], shared[1], own].iter().collect();
+            }
+            if sound(&name) != sound(&elder) {
+                break;
+            }
+            name = format!("{surname}{}", self.names.given(woman, year, None, dice));
+        }
+        household.people[second].name = name;
     }
 
     /// Twins are registered one after the other: their numbers follow one another.
