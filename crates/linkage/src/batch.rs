@@ -451,7 +451,7 @@ impl<'m> Batch<'m> {
         let every = total.div_ceil(TRAINING_PAIRS).max(1);
         let parts =
             self.on_pairs(options, Phase::Counting, HashMap::<(u64, i16), u64>::new, |counts, a, b, _| {
-                if every > 1 && mix(u64::from(a), u64::from(b)) % every != 0 {
+                if !mix(u64::from(a), u64::from(b)).is_multiple_of(every) {
                     return;
                 }
                 if let Some((pattern, frequency)) = self.compare(model, a, b)

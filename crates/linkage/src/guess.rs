@@ -209,6 +209,11 @@ fn kind(name: &str, look: &Look) -> Option<Kind> {
             _ => Kind::ChineseName,
         });
     }
+    if look.length <= 2.0
+        && (look.distinct <= 4.0 || (hint == Some(Kind::Category) && look.distinct <= 100.0))
+    {
+        return Some(Kind::Category);
+    }
     if look.digits > 0.7 {
         if look.integers > 0.9
             && unique > 0.999
@@ -324,8 +329,54 @@ fn guess_text(columns: &[Column<'_>]) -> String {
             let _ = writeln!(out, "swap = {}", quoted(chosen[other].column.name));
         }
     }
+    household(&chosen, &mut out);
     blocks(&chosen, records, &mut out);
     out
+}
+
+/// Words in the names of columns that hold what people of one house share.
+const SHARED: &[&str] = &[
+    "address", "addr", "street", "suburb", "city", "town", "place", "state", "county", "region", "contact",
+    "guardian", "house",
+];
+
+/// For files of persons: who lives together shares address and telephone, and is not one person for that.
+fn household(chosen: &[Chosen<'_, '_>], out: &mut String) {
+    let named = |c: &Chosen<'_, '_>, words: &[&str]| {
+        let lower = c.column.name.to_lowercase();
+        words.iter().any(|w| lower.contains(w))
+    };
+    let persons = chosen.iter().any(|c| {
+        matches!(c.kind, Kind::CitizenId)
+            || (c.kind == Kind::Date && named(c, &["birth", "dob", "born", "出生"]))
+            || named(c, &["sex", "gender", "性别"])
+    });
+    let shares: Vec<String> = (chosen.iter())
+        .filter(|c| {
+            matches!(c.kind, Kind::Phone | Kind::Postcode | Kind::ChineseAddress | Kind::Region)
+                || (matches!(
+                    c.kind,
+                    Kind::Words | Kind::Text | Kind::Number | Kind::ChineseName | Kind::Category
+                ) && named(c, SHARED))
+        })
+        .map(|c| quoted(c.column.name))
+        .collect();
+    if !persons || shares.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "[[relation]]\nname = \"household\"\nper_record = 0.3\nshares = [{}]",
+        shares.join(", ")
+    );
+    for c in chosen.iter().filter(|c| !shares.contains(&quoted(c.column.name))) {
+        let levels = match c.kind {
+            Kind::Name if named(c, &["surname", "last", "family", "lname", "nachname"]) => "exact = 0.6",
+            Kind::ChineseName => "surname = 0.45, kin = 0.03",
+            _ => continue,
+        };
+        let _ = writeln!(out, "levels.{} = {{ {levels} }}", quoted(c.column.name));
+    }
 }
 
 /// A text as a TOML string.

@@ -199,11 +199,10 @@ pub(crate) fn part(hasher: &Hasher, value: &Value, part: Part, out: &mut Vec<u64
         (Part::MonthDay, More::Citizen(id, _)) => bytes(&id[10..14]),
         (Part::Door, More::Address(address)) => bytes(address.door_key().as_bytes()),
         (Part::First(n), More::Region(region)) => {
-            // A code that is known less finely has no such part.
+            // A code that is known less finely has no such part: the last division of it is zeros.
             let n = usize::from(n).min(12);
-            if region[n.saturating_sub(1)..].iter().any(|b| *b != b'0') || region[..n].ends_with(b"1") {
-                bytes(&region[..n]);
-            } else if n >= 2 && region[n - 2..n] != *b"00" {
+            let from = n.saturating_sub(if n > 6 { 3 } else { 2 });
+            if region[from..n].iter().any(|d| *d != b'0') {
                 bytes(&region[..n]);
             }
         }

@@ -92,7 +92,7 @@ impl Name {
 
     /// The name as that of a child without one: the parent's, with a sign or a few behind it.
     pub(crate) fn named_after(&self, parent: &Self) -> Option<Self> {
-        let behind = self.signs.len().checked_sub(parent.signs.len()).unwrap_or_default();
+        let behind = self.signs.len().saturating_sub(parent.signs.len());
         let after =
             (1..=3).contains(&behind) && parent.signs.len() >= 2 && self.signs.starts_with(&parent.signs);
         (after && !self.unnamed && !self.latin).then(|| Self { unnamed: true, ..self.clone() })

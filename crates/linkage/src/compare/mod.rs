@@ -114,7 +114,8 @@ fn words(a: &crate::value::Words, b: &crate::value::Words) -> u8 {
         return 1;
     }
     // Each word of the shorter finds its best in the longer; long words weigh more.
-    let (short, long) = if a.words.len() <= b.words.len() { (a, b) } else { (b, a) };
+    let size = |w: &crate::value::Words| (w.words.len(), w.text.len());
+    let (short, long) = if (size(a), &a.text) <= (size(b), &b.text) { (a, b) } else { (b, a) };
     let mut taken = 0_u32;
     let (mut found, mut all) = (0.0, 0.0);
     for word in &short.words {
@@ -166,11 +167,16 @@ fn number(a: f64, b: f64) -> u8 {
     let (x, y) = (format_number(a), format_number(b));
     if x.len().max(y.len()) >= 2 && within_one(x.as_bytes(), y.as_bytes()) {
         1
-    } else if (a - b).abs() <= 1.0 || (a - b).abs() <= 0.02 * a.abs().max(b.abs()) {
+    } else if (a - b).abs() <= 1.0 || ((a - b).abs() <= 0.02 * a.abs().max(b.abs()) && !year(a) && !year(b)) {
         2
     } else {
         3
     }
+}
+
+/// Whether a number may be a year: two per cent of one are forty years.
+fn year(number: f64) -> bool {
+    (1000.0..2200.0).contains(&number) && number.fract() == 0.0
 }
 
 fn format_number(number: f64) -> String {

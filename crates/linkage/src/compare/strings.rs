@@ -3,15 +3,17 @@
 /// The longest string that is compared sign by sign; what is beyond is cut off.
 pub(crate) const LONGEST: usize = 48;
 
-/// Jaro's similarity with Winkler's bonus for a common beginning (0 to 1; 1 for equal strings).
+/// Jaro's similarity with Winkler's bonus for a common beginning (0 to 1; 1 for equal strings). Symmetric: the greedy
+/// search always runs from the lesser string.
 #[must_use]
-pub fn jaro_winkler<T: Copy + PartialEq>(a: &[T], b: &[T]) -> f64 {
+pub fn jaro_winkler<T: Copy + Ord>(a: &[T], b: &[T]) -> f64 {
+    let (a, b) = if (a.len(), a) <= (b.len(), b) { (a, b) } else { (b, a) };
     let jaro = jaro(a, b);
     let prefix = a.iter().zip(b).take(4).take_while(|(x, y)| x == y).count();
     if jaro > 0.7 { jaro + prefix as f64 * 0.1 * (1.0 - jaro) } else { jaro }
 }
 
-/// Jaro's similarity (0 to 1).
+/// Jaro's similarity (0 to 1), searching the signs of `a` in `b`.
 #[must_use]
 pub fn jaro<T: Copy + PartialEq>(a: &[T], b: &[T]) -> f64 {
     let (a, b) = (cut(a), cut(b));

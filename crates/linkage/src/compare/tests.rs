@@ -131,6 +131,8 @@ fn other_kinds() {
         (Kind::Words, "giblin street", "tullaroop crescent", "different"),
         (Kind::Number, "12", "13", "digit"),
         (Kind::Number, "1949", "1950", "near"),
+        (Kind::Number, "1949", "1975", "different"),
+        (Kind::Number, "51490", "51488", "near"),
         (Kind::Number, "12", "480", "different"),
         (Kind::Identifier, "6988048", "6988084", "digit"),
         (Kind::Identifier, "6988048", "1234567", "different"),
