@@ -264,6 +264,8 @@ impl Platform {
             institutions: directory.clone(),
             terminology: directory.clone(),
             persons: person.clone(),
+            lookup: person.clone(),
+            matcher: person.clone(),
             care: person.clone(),
             options: options.clone(),
             notices: Some(Arc::new(identity::notice::Sender)),

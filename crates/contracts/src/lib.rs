@@ -3,6 +3,7 @@
 //! A port that writes takes the caller's open transaction, so that what two contexts do together is atomic.
 
 mod identifiers;
+mod matching;
 mod terminology;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use kernel::{RegionCode, Result};
 use store::{Gated, Tx};
 
 pub use identifiers::{CITIZEN_SYSTEM, LOCAL_NO_SYSTEM, institution_of_system, local_no_system};
+pub use matching::{Match, PersonMatcher};
 pub use terminology::{CodeCounts, CodeDay, KeptCode, LocalSeen, Terminology};
 
 /// An institution as other contexts know it.

@@ -18,7 +18,10 @@ pub mod summary;
 use std::sync::Arc;
 
 use catalog::Catalog;
-use contracts::{CareRelations, DeskPanel, Institutions, Notices, PersonCards, RecordIndex, Terminology};
+use contracts::{
+    CareRelations, DeskPanel, Institutions, Notices, PersonCards, PersonLookup, PersonMatcher, RecordIndex,
+    Terminology,
+};
 use kernel::Clock;
 use store::{Db, Migration};
 use web::Routes;
@@ -56,6 +59,10 @@ pub struct Ports {
     pub terminology: Arc<dyn Terminology>,
     /// Who a person is.
     pub persons: Arc<dyn PersonCards>,
+    /// Whose an institution's number is.
+    pub lookup: Arc<dyn PersonLookup>,
+    /// Whom a description means.
+    pub matcher: Arc<dyn PersonMatcher>,
     /// Who cares for whom.
     pub care: Arc<dyn CareRelations>,
     /// What an operator changes while the program runs.

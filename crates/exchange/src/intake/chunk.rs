@@ -106,7 +106,8 @@ impl Inner {
         let takes_back = person.registration || person.died_on.is_some();
         let told = |i: &usize| {
             let row = &good[*i];
-            !row.withdrawn || (takes_back && row.values[person.local_no].text().is_some_and(|no| !no.is_empty()))
+            !row.withdrawn
+                || (takes_back && row.values[person.local_no].text().is_some_and(|no| !no.is_empty()))
         };
         let told: Vec<usize> = (0..good.len()).filter(told).collect();
         let demographics: Vec<Demographics> = told

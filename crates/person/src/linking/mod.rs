@@ -11,6 +11,7 @@
 //! A citizen number that disagrees with its holder, or with the birth it tells itself, links nothing and is left on the
 //! time line as `citizen_id_conflict`, with a review task.
 
+mod ask;
 mod decide;
 mod nearby;
 mod write;

@@ -1,4 +1,4 @@
-//! What programs of institutions ask: identifiers elsewhere, and what changed.
+//! What programs of institutions ask: what changed.
 
 use std::sync::Arc;
 
@@ -19,10 +19,7 @@ fn program(institution: InstitutionId) -> Caller {
     let span = Span::Institution(institution);
     Caller {
         kind: CallerKind::Client,
-        grants: vec![
-            Grant { line: Line::Medical, act: Act::Read, span },
-            Grant { line: Line::Exchange, act: Act::Read, span },
-        ],
+        grants: vec![Grant { line: Line::Exchange, act: Act::Read, span }],
         institution: Some(institution),
         ..Caller::system("程序")
     }
@@ -66,61 +63,6 @@ async fn people() -> TestDb {
     link(&db, &index, COUNTY_HOSPITAL, &[zhang, li("H4")]).await.unwrap();
     link(&db, &index, TOWNSHIP, &[li("T2")]).await.unwrap();
     db
-}
-
-#[tokio::test]
-async fn any_identifier_leads_to_all_of_them() {
-    let db = people().await;
-    let app = app(&db);
-    let id = number("1990-01-01", 2);
-    let asked = [
-        "/api/v1/cross-reference?institution=1&local_no=H4".to_owned(),
-        format!("/api/v1/cross-reference?number={id}"),
-    ];
-    let mut persons = Vec::new();
-    for path in asked {
-        let (status, json) = get(&app, COUNTY_HOSPITAL, &path).await;
-        assert_eq!(status, StatusCode::OK, "{path} {json}");
-        let locals: Vec<&str> =
-            json["identifiers"].as_array().unwrap().iter().map(|i| i["local_no"].as_str().unwrap()).collect();
-        assert_eq!(locals, ["H4", "T2"], "{path}");
-        persons.push(json["person"].as_i64().unwrap());
-    }
-    assert_eq!(persons[0], persons[1]);
-    let only = "/api/v1/cross-reference?institution=1&local_no=H4&target=2";
-    assert_eq!(get(&app, COUNTY_HOSPITAL, only).await.1["identifiers"].as_array().unwrap().len(), 1);
-    // 张伟 is on the hospital's books alone: the township does not learn that he exists.
-    let path = "/api/v1/cross-reference?institution=1&local_no=H1";
-    assert_eq!(get(&app, TOWNSHIP, path).await.0, StatusCode::NOT_FOUND);
-    assert_eq!(get(&app, COUNTY_HOSPITAL, path).await.0, StatusCode::OK);
-    for bad in ["", "?institution=1", "?institution=9&local_no=H1", "?number=1&person=2", "?person=x"] {
-        let (status, _) = get(&app, COUNTY_HOSPITAL, &format!("/api/v1/cross-reference{bad}")).await;
-        assert!(status.is_client_error(), "{bad}: {status}");
-    }
-    let looks: i64 = sqlx::query_scalar("select count(*) from audit_entry where act = 'index.cross'")
-        .fetch_one(db.pool())
-        .await
-        .unwrap();
-    assert_eq!(looks, 5, "every question that looked at somebody is in the trail");
-}
-
-#[tokio::test]
-async fn the_fhir_form_answers_with_parameters() {
-    let db = people().await;
-    let app = app(&db);
-    let ask = "/fhir/Patient/$ihe-pix?sourceIdentifier=urn:minkang:patient-no:1%7CH4";
-    let (status, json) = get(&app, COUNTY_HOSPITAL, ask).await;
-    assert_eq!((status, json["resourceType"].as_str()), (StatusCode::OK, Some("Parameters")));
-    let parameters = json["parameter"].as_array().unwrap();
-    assert_eq!(parameters[0]["valueIdentifier"]["system"], "urn:minkang:patient-no:2");
-    assert_eq!(parameters[0]["valueIdentifier"]["value"], "T2");
-    assert_eq!(parameters[1]["name"], "targetId");
-    let (_, none) = get(&app, COUNTY_HOSPITAL, &format!("{ask}&targetSystem=urn:minkang:patient-no:7")).await;
-    assert_eq!(none["parameter"].as_array().unwrap().len(), 1);
-    for bad in ["", "?sourceIdentifier=H4", "?sourceIdentifier=urn:oid:1%7CH4"] {
-        let (status, _) = get(&app, COUNTY_HOSPITAL, &format!("/fhir/Patient/$ihe-pix{bad}")).await;
-        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{bad}");
-    }
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //! same facts as the browser's, through the same door, with the same audit trail.
 
 mod bundle;
+mod cross;
+mod matching;
 mod patient;
 mod resources;
 #[cfg(test)]
@@ -42,6 +44,9 @@ pub fn routes(ports: Ports) -> Routes<()> {
     Routes::new()
         .get("/fhir/metadata", Access::Open("what an interface can do is no secret"), metadata)
         .get("/fhir/Patient", need, search)
+        .get("/fhir/Patient/$ihe-pix", need, cross::fhir)
+        .post("/fhir/Patient/$match", need, matching::find)
+        .get("/api/v1/cross-reference", need, cross::json)
         .get("/fhir/Patient/{id}", need, read)
         .get("/fhir/Patient/{id}/$everything", need, everything)
         .with_state(ports)

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use catalog::{Catalog, Checker, RawRow};
+use chrono::{DateTime, Utc};
 use contracts::{
     EndedFact, IdentityRef, InstitutionCard, Institutions, NewInstitution, PersonCard, PersonCards,
-    StoredFact, Terminology,
+    PersonLookup, PersonMatcher, StoredFact, Terminology,
 };
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
@@ -172,6 +173,58 @@ impl PersonCards for People {
     }
 }
 
+impl PersonLookup for People {
+    fn by_local_no<'a>(
+        &'a self,
+        institution: InstitutionId,
+        local_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<i64>>> {
+        let known = |card: &&PersonCard| {
+            card.identities.iter().any(|i| i.institution == institution && i.local_no == local_no)
+        };
+        let found = self.0.values().find(known).map(|card| card.person_id);
+        Box::pin(async move { Ok(found) })
+    }
+    fn by_citizen_id<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<i64>>> {
+        Box::pin(async { Ok(None) })
+    }
+    fn whereabouts<'a>(
+        &'a self,
+        _: &'a [i64],
+    ) -> BoxFuture<'a, Result<HashMap<i64, contracts::Whereabouts>>> {
+        Box::pin(async { Ok(HashMap::new()) })
+    }
+}
+
+impl PersonMatcher for People {
+    fn matches<'a, 'c>(
+        &'a self,
+        _: &'a mut Gated<'c>,
+        described: &'a contracts::Demographics,
+        _: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Vec<contracts::Match>>>
+    where
+        'c: 'a,
+    {
+        let surname = described.name.chars().next();
+        let mut found: Vec<contracts::Match> = self
+            .0
+            .values()
+            .filter(|card| card.name.chars().next() == surname)
+            .map(|card| {
+                let certain = card.name == described.name;
+                contracts::Match {
+                    person_id: card.person_id,
+                    probability: if certain { 0.999 } else { 0.2 },
+                    certain,
+                }
+            })
+            .collect();
+        found.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        Box::pin(async move { Ok(found) })
+    }
+}
+
 /// The caller is whom the header `x-caller` names.
 struct ByHeader;
 
@@ -278,6 +331,8 @@ pub async fn city() -> City {
         institutions: Arc::new(Register::new()),
         terminology: Arc::new(Tables(code_tables.clone())),
         persons: Arc::new(People::new()),
+        lookup: Arc::new(People::new()),
+        matcher: Arc::new(People::new()),
         care: Arc::new(contracts::NoCareRelations),
         options,
         notices: None,

@@ -6,4 +6,5 @@ mod city;
 mod doors;
 mod fhir;
 mod guard;
+mod index;
 mod pages;
