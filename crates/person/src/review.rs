@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use kernel::{Reach, Refusal, Result};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
+use store::db::Retry;
 use store::{AuditEntry, DbDoing, Gated, Tx};
 
 use crate::MasterIndex;
@@ -65,6 +66,14 @@ impl Outcome {
         match self {
             Outcome::Same => "same",
             Outcome::Apart => "apart",
+        }
+    }
+
+    /// The Chinese words.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Outcome::Same => "是同一人",
+            Outcome::Apart => "不是同一人",
         }
     }
 }
@@ -258,21 +267,29 @@ impl MasterIndex {
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Decided>> {
         Box::pin(async move {
-            self.db
-                .personal(reach, now, async |tx, reach| {
-                    let decided =
-                        decide(self, tx, reach, institutions, task, outcome, why.trim(), now).await?;
-                    let entry = AuditEntry {
-                        act: "person.review",
-                        object_kind: "review_task",
-                        object_id: Some(task),
-                        object_label: format!("{outcome:?}：{}", why.trim()),
-                        outcome: "ok",
-                        ..AuditEntry::default()
-                    };
-                    Ok((decided, entry))
-                })
-                .await
+            let mut retry = Retry::default();
+            loop {
+                let decided = self
+                    .db
+                    .personal(reach, now, async |tx, reach| {
+                        let decided =
+                            decide(self, tx, reach, institutions, task, outcome, why.trim(), now).await?;
+                        let entry = AuditEntry {
+                            act: "person.review",
+                            object_kind: "review_task",
+                            object_id: Some(task),
+                            object_label: format!("{}：{}", outcome.title(), why.trim()),
+                            outcome: "ok",
+                            ..AuditEntry::default()
+                        };
+                        Ok((decided, entry))
+                    })
+                    .await;
+                match decided {
+                    Err(error) if retry.again(&error).await => {}
+                    decided => return decided,
+                }
+            }
         })
     }
 }

@@ -106,10 +106,10 @@ pub async fn history(tx: &mut Gated<'_>, person: PersonId, limit: i64) -> Result
 
 /// One operation; `None` when there is none.
 pub async fn of_id(tx: &mut Gated<'_>, id: i64) -> Result<Option<Past>> {
-    operation(tx, id, "").await
+    operation(tx, id).await
 }
 
-async fn operation(tx: &mut Tx<'_>, id: i64, _why: &str) -> Result<Option<Past>> {
+async fn operation(tx: &mut Tx<'_>, id: i64) -> Result<Option<Past>> {
     let row = sqlx::query(
         "select id, kind, persons, identities, actor, reason, at, change, undoes, undone_by, task_id
          from person_operation where id = $1 for update",
@@ -340,7 +340,7 @@ pub(super) async fn take_back(
     why: &str,
     now: DateTime<Utc>,
 ) -> Result<Done> {
-    let past = operation(tx, id, why).await?.ok_or_else(not_found)?;
+    let past = operation(tx, id).await?.ok_or_else(not_found)?;
     if past.undone_by.is_some() {
         return Err(Refusal::conflict("index.undone", "这次操作已经撤销过了。").into());
     }
@@ -386,7 +386,7 @@ pub(crate) async fn take_back_run(
     trust: Trust<'_>,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let Some(past) = operation(tx, id, why).await?.filter(|p| p.undone_by.is_none()) else { return Ok(()) };
+    let Some(past) = operation(tx, id).await?.filter(|p| p.undone_by.is_none()) else { return Ok(()) };
     let mut persons = past.change.persons();
     let records: Vec<i64> = past.change.records().into_iter().collect();
     persons.extend(persons_of(tx, &records).await?.values());

@@ -9,6 +9,7 @@ use contracts::Institutions;
 use futures::future::BoxFuture;
 use kernel::{Reach, Refusal, Result};
 use store::AuditEntry;
+use store::db::Retry;
 
 pub(crate) use carry::{
     BY_HAND, all_pairs, carry_out_for, free_numbers, links, load, merged, pairs, take_back_run, write_run,
@@ -56,13 +57,21 @@ impl MasterIndex {
     ) -> BoxFuture<'a, Result<Done>> {
         Box::pin(async move {
             let why = reason(why)?;
-            self.db
-                .personal(reach, now, async |tx, reach| {
-                    let done = carry::carry_out(self, tx, reach, institutions, order, why, now).await?;
-                    let entry = audit(order.kind(), &done, why);
-                    Ok((done, entry))
-                })
-                .await
+            let mut retry = Retry::default();
+            loop {
+                let done = self
+                    .db
+                    .personal(reach, now, async |tx, reach| {
+                        let done = carry::carry_out(self, tx, reach, institutions, order, why, now).await?;
+                        let entry = audit(order.kind(), &done, why);
+                        Ok((done, entry))
+                    })
+                    .await;
+                match done {
+                    Err(error) if retry.again(&error).await => {}
+                    done => return done,
+                }
+            }
         })
     }
 
@@ -77,13 +86,22 @@ impl MasterIndex {
     ) -> BoxFuture<'a, Result<Done>> {
         Box::pin(async move {
             let why = reason(why)?;
-            self.db
-                .personal(reach, now, async |tx, reach| {
-                    let done = carry::take_back(self, tx, reach, institutions, operation, why, now).await?;
-                    let entry = audit("undo", &done, why);
-                    Ok((done, entry))
-                })
-                .await
+            let mut retry = Retry::default();
+            loop {
+                let done = self
+                    .db
+                    .personal(reach, now, async |tx, reach| {
+                        let done =
+                            carry::take_back(self, tx, reach, institutions, operation, why, now).await?;
+                        let entry = audit("undo", &done, why);
+                        Ok((done, entry))
+                    })
+                    .await;
+                match done {
+                    Err(error) if retry.again(&error).await => {}
+                    done => return done,
+                }
+            }
         })
     }
 }

@@ -60,7 +60,7 @@ fn with_phone(row: Demographics, phone: &str) -> Demographics {
 }
 
 /// People who have nothing in common.
-fn somebody(n: usize) -> Demographics {
+pub fn somebody(n: usize) -> Demographics {
     let family = ["欧阳", "司徒", "王", "李", "赵", "钱", "孙", "周", "吴", "郑", "冯", "陈", "楚", "魏"];
     let given = ["建国", "雅", "德胜", "秀兰", "志强", "桂英", "俊", "玉珍", "海涛", "丽华", "云飞"];
     let birth = format!("19{}-{:02}-{:02}", 40 + n * 7 % 59, 1 + n * 5 % 12, 1 + n * 11 % 28);
@@ -97,7 +97,7 @@ async fn count(db: &Db, sql: &'static str) -> i64 {
 }
 
 /// What must hold of every index, whatever was done to it.
-async fn assert_sound(db: &Db) {
+pub async fn assert_sound(db: &Db) {
     for (what, sql) in [
         (
             "a number that two persons hold",

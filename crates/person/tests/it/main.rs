@@ -6,6 +6,7 @@ mod divisions;
 mod index;
 mod interface;
 mod linking;
+mod model_checked;
 mod search;
 
 use contracts::{Demographics, Linker};
