@@ -15,9 +15,9 @@ use crate::sealed::hex;
 
 /// How long a process goes on with the model it has before it looks whether another is in force.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(10);
-/// Registrations that an index without a trained model is taken to have at least: the first thousand of a county are
-/// not all the people there are, and who was never counted may be anybody.
-const LEAST_RECORDS: u64 = 1_000_000;
+/// Registrations that an index without a trained model is taken to have at least. Names have not been counted yet, so
+/// that it must be as careful with 张伟 as a whole province has to be.
+const LEAST_RECORDS: u64 = 20_000_000;
 
 /// A model with what it needs to decide.
 #[derive(Debug)]
@@ -193,4 +193,42 @@ pub(crate) async fn read(tx: &mut Tx<'_>, id: i64) -> Result<Engine> {
         None => Frequencies::default(),
     };
     Engine::new(id, model, frequencies, tx.keyring())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn known(name: &str, phone: &str) -> Known {
+        Known {
+            name: name.into(),
+            sex: "1".into(),
+            birth_date: chrono::NaiveDate::from_ymd_opt(1980, 3, 14),
+            phone: phone.into(),
+            ..Known::default()
+        }
+    }
+
+    #[test]
+    fn before_anything_was_counted_name_and_birth_alone_do_not_link() {
+        let engine = Engine::shipped(0, &testkit::keyring()).unwrap();
+        let prepare = |name, phone| engine.prepare(&known(name, phone), false);
+        for (a, b, links) in [
+            (("张伟", ""), ("张伟", ""), false),
+            (("张伟", "13812345678"), ("张伟", "13812345678"), true),
+            (("张伟", "13812345678"), ("张强", "13812345678"), false),
+        ] {
+            let (a, b) = (prepare(a.0, a.1), prepare(b.0, b.1));
+            let (score, _) = engine.score(&a, &b);
+            let shown = engine.compare(&a, &b);
+            assert_eq!(
+                score >= engine.link,
+                links,
+                "{score} of {}: {shown:?}, prior {}",
+                engine.link,
+                engine.prior
+            );
+        }
+    }
 }

@@ -206,7 +206,7 @@ async fn a_placeholder_is_filled_then_registered_then_linked() {
         .unwrap();
     assert_eq!((card.phone.as_str(), card.citizen_id), ("13800138000", Some(id)));
     assert_eq!(card.identities.iter().map(|i| i.identity_id).collect::<Vec<_>>(), [at_county, identity]);
-    assert_eq!((gone, moved), (None, Some(known)));
+    assert_eq!((gone.map(|c| c.person_id), moved), (Some(known), Some(known)), "the old address leads on");
 }
 
 #[tokio::test]
