@@ -648,6 +648,8 @@ pub enum NoticeTo {
     Account(kernel::AccountId),
     /// Everybody who holds this right over this division when they look.
     Holders(kernel::Need, RegionCode),
+    /// Everybody who holds this right at this institution when they look, e.g. its engineers.
+    Unit(kernel::Need, kernel::access::InstitutionId),
 }
 
 /// Something that somebody should know at once: a line in the notice list that leads to its page.

@@ -93,6 +93,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0007_sealed_codes",
         sql: include_str!("../migrations/0007_sealed_codes.sql"),
     },
+    Migration {
+        context: "identity",
+        name: "0008_notice_unit",
+        sql: include_str!("../migrations/0008_notice_unit.sql"),
+    },
 ];
 
 /// What the operator sets.

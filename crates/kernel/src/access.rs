@@ -56,6 +56,8 @@ pub enum Line {
     Statistics,
     /// 公共卫生服务: programmes of primary care, family doctors.
     PublicHealth,
+    /// 居民主索引: which registrations are one person; who somebody is, nothing of what happened to them.
+    PersonIndex,
     /// 系统管理: settings, code tables, machine clients, background work. One of the three administrators.
     System,
     /// 安全管理: roles, grants, exceptions, keys, policies. One of the three administrators.
@@ -78,6 +80,7 @@ impl Line {
             Line::Exchange => "数据接入",
             Line::Statistics => "统计分析",
             Line::PublicHealth => "公共卫生服务",
+            Line::PersonIndex => "居民主索引",
             Line::System => "系统管理",
             Line::Security => "安全管理",
             Line::Audit => "安全审计",
@@ -97,6 +100,7 @@ impl Line {
             Line::Exchange => "exchange",
             Line::Statistics => "statistics",
             Line::PublicHealth => "public_health",
+            Line::PersonIndex => "person_index",
             Line::System => "system",
             Line::Security => "security",
             Line::Audit => "audit",
@@ -127,7 +131,7 @@ impl Line {
     }
 
     /// Every line, in the order of the grid.
-    pub const ALL: [Line; 13] = [
+    pub const ALL: [Line; 14] = [
         Line::Administration,
         Line::Medical,
         Line::PublicHealth,
@@ -138,6 +142,7 @@ impl Line {
         Line::Blood,
         Line::Exchange,
         Line::Statistics,
+        Line::PersonIndex,
         Line::System,
         Line::Security,
         Line::Audit,

@@ -7,6 +7,7 @@
 pub mod best;
 pub mod card;
 pub mod care;
+pub mod desk;
 mod divisions;
 mod engine;
 mod events;
@@ -58,6 +59,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0006_temporary_numbers.sql"),
     },
     Migration { context: "person", name: "0007_feed", sql: include_str!("../migrations/0007_feed.sql") },
+    Migration {
+        context: "person",
+        name: "0008_review_question",
+        sql: include_str!("../migrations/0008_review_question.sql"),
+    },
 ];
 
 /// The protected columns of this context.

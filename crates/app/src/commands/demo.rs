@@ -299,6 +299,13 @@ fn roles(city: &City) -> Vec<Role> {
             (None, county.division.code, format!("{}：审批例外授权", county.division.name)),
         ),
         role(
+            "hedui",
+            "何对",
+            "index_reviewer",
+            (None, county.division.code, format!("{}：核对可能是同一人的登记", county.division.name)),
+        ),
+        role("suoyin", "索颖", "index_supervisor", (None, whole, format!("{}：居民主索引", city.name))),
+        role(
             "juzhang",
             "鞠章",
             "commission_director",

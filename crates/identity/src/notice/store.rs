@@ -22,24 +22,24 @@ pub(super) struct Seen {
 }
 
 pub(super) async fn send(tx: &mut Tx<'_>, to: NoticeTo, notice: &Notice, now: DateTime<Utc>) -> Result<()> {
-    let (account, line, act, region) = match to {
+    let (account, need, region, institution) = match to {
         NoticeTo::Account(account) => (Some(account.get()), None, None, None),
-        NoticeTo::Holders(need, region) => {
-            (None, Some(word(&need.line)), Some(word(&need.act)), Some(region.as_str().to_owned()))
-        }
+        NoticeTo::Holders(need, region) => (None, Some(need), Some(region.as_str().to_owned()), None),
+        NoticeTo::Unit(need, institution) => (None, Some(need), None, Some(institution.get() as i32)),
     };
     sqlx::query(
-        "insert into notice (account_id, line, act, region, title, link, urgent, at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into notice (account_id, line, act, region, title, link, urgent, at, institution_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(account)
-    .bind(line)
-    .bind(act)
+    .bind(need.map(|n| word(&n.line)))
+    .bind(need.map(|n| word(&n.act)))
     .bind(region)
     .bind(&notice.title)
     .bind(&notice.link)
     .bind(notice.urgent)
     .bind(now)
+    .bind(institution)
     .execute(&mut **tx)
     .await
     .db("send a notice")?;
@@ -50,15 +50,29 @@ fn word<T: serde::Serialize>(value: &T) -> String {
     json!(value).as_str().unwrap_or_default().to_owned()
 }
 
-/// The caller's rights over divisions, as parallel arrays for SQL: line, act, pattern of division codes.
-fn rights(caller: &Caller) -> (Vec<String>, Vec<String>, Vec<String>) {
-    let mut rights = (Vec::new(), Vec::new(), Vec::new());
+/// The caller's rights over divisions and at institutions, as parallel arrays for SQL.
+#[derive(Default)]
+struct Rights {
+    lines: Vec<String>,
+    acts: Vec<String>,
+    /// Pattern of division codes; empty, which no code is like, for a right at an institution.
+    regions: Vec<String>,
+    /// Institution; 0 for a right over a division.
+    institutions: Vec<i32>,
+}
+
+fn rights(caller: &Caller) -> Rights {
+    let mut rights = Rights::default();
     for grant in &caller.grants {
-        if let Span::Region(region) = grant.span {
-            rights.0.push(word(&grant.line));
-            rights.1.push(word(&grant.act));
-            rights.2.push(format!("{}%", region.prefix()));
-        }
+        let (region, institution) = match grant.span {
+            Span::Region(region) => (format!("{}%", region.prefix()), 0),
+            Span::Institution(institution) => (String::new(), institution.get() as i32),
+            _ => continue,
+        };
+        rights.lines.push(word(&grant.line));
+        rights.acts.push(word(&grant.act));
+        rights.regions.push(region);
+        rights.institutions.push(institution);
     }
     rights
 }
@@ -67,8 +81,9 @@ const MINE: &str = "
     select n.id, n.title, n.link, n.urgent, n.at, r.account_id is not null as read
     from notice n left join notice_read r on r.notice_id = n.id and r.account_id = $1
     where n.at > $2 and (n.account_id = $1 or n.account_id is null and exists (
-        select from unnest($3::text[], $4::text[], $5::text[]) as held (line, act, region)
-        where held.line = n.line and held.act = n.act and n.region like held.region))
+        select from unnest($3::text[], $4::text[], $5::text[], $8::int[]) as held (line, act, region, institution)
+        where held.line = n.line and held.act = n.act
+          and (n.region like held.region or n.institution_id = held.institution)))
     order by n.id desc limit $6 offset $7";
 
 /// The notices of an account, newest first.
@@ -80,15 +95,16 @@ pub(super) async fn mine(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Seen>> {
-    let (lines, acts, regions) = rights(caller);
+    let rights = rights(caller);
     sqlx::query_as(MINE)
         .bind(account.get())
         .bind(now - KEPT)
-        .bind(lines)
-        .bind(acts)
-        .bind(regions)
+        .bind(rights.lines)
+        .bind(rights.acts)
+        .bind(rights.regions)
         .bind(limit)
         .bind(offset)
+        .bind(rights.institutions)
         .fetch_all(pool)
         .await
         .db("read notices")

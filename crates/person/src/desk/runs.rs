@@ -1,0 +1,286 @@
+//! `/index/runs`: evaluations of the whole registry: what each proposes, its statistics, how far it is.
+
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use kernel::{Refusal, Result};
+use maud::{Markup, html};
+use serde_json::Value;
+use store::{AuditEntry, DbDoing};
+use web::route::Allowed;
+use web::ui::{
+    Column, Filter, Here, List, Paging, Progress, Row, Tone, badge, card, card_with, describe, fact, list, notice,
+    page_head, progress, table, thousands,
+};
+use web::{Frame, Reply};
+
+use super::read::Within;
+use super::show::Eyes;
+use super::{Desk, words};
+
+/// Rows on a page.
+const PAGE: i64 = 30;
+/// Proposed moves that are shown as a sample.
+const SAMPLE: i64 = 50;
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct Run {
+    id: i64,
+    kind: String,
+    state: String,
+    model_version: String,
+    statistics: Value,
+    total: i64,
+    done: i64,
+    actor: String,
+    decided_by: String,
+    reason: String,
+    started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    failure: String,
+}
+
+fn kind(code: &str) -> &'static str {
+    match code {
+        "relink" => "重新关联",
+        "train" => "训练模型",
+        "audit" => "夜间检查",
+        _ => "其他",
+    }
+}
+
+fn state(code: &str) -> (Tone, &'static str) {
+    match code {
+        "running" => (Tone::Info, "计算中"),
+        "proposed" => (Tone::Warn, "待审批"),
+        "rejected" => (Tone::Neutral, "已退回"),
+        "applying" => (Tone::Info, "执行中"),
+        "applied" => (Tone::Good, "已执行"),
+        "undoing" => (Tone::Info, "撤回中"),
+        "undone" => (Tone::Neutral, "已撤回"),
+        "done" => (Tone::Good, "已完成"),
+        _ => (Tone::Bad, "失败"),
+    }
+}
+
+const SELECT: &str = "
+    select id, kind, state, model_version, statistics, total, done, actor, decided_by, reason, started_at, finished_at,
+           failure
+    from index_run where ($1 = '' or kind = $1) and ($2::bigint is null or id < $2) order by id desc limit $3";
+
+pub(super) async fn page(
+    State(desk): State<Desk>,
+    here: Here,
+    frame: Frame,
+) -> Reply<Markup> {
+    let asked = here.get("kind").unwrap_or("").to_owned();
+    let mut runs: Vec<Run> = sqlx::query_as(SELECT)
+        .bind(&asked)
+        .bind(here.get("after").and_then(|a| a.parse::<i64>().ok()))
+        .bind(PAGE + 1)
+        .fetch_all(desk.db.pool())
+        .await
+        .db("list runs of the index")?;
+    let more = runs.len() as i64 > PAGE;
+    runs.truncate(PAGE as usize);
+    let after = runs.last().filter(|_| more).map(|r| r.id.to_string());
+    let kinds = ["relink", "train", "audit"].map(|k| (k.to_owned(), kind(k).to_owned()));
+    let rows = runs
+        .iter()
+        .map(|r| {
+            let (tone, word) = state(&r.state);
+            Row::to(
+                format!("/index/runs/{}", r.id),
+                vec![
+                    html! { (kind(&r.kind)) },
+                    badge(tone, word),
+                    html! { (r.model_version) },
+                    html! { @if r.total > 0 { (thousands(r.done.unsigned_abs())) " / " (thousands(r.total.unsigned_abs())) } },
+                    html! { (r.actor) br; small.mk-muted { (words::time(r.started_at)) } },
+                    html! { (r.finished_at.map(words::time).unwrap_or_default()) },
+                ],
+            )
+        })
+        .collect();
+    let view = List {
+        filters: &[Filter::Choice { name: "kind", label: "种类", options: &kinds }],
+        total: None,
+        unit: "次",
+        columns: &[
+            Column::text("种类"),
+            Column::text("状态"),
+            Column::text("模型"),
+            Column::number("进度"),
+            Column::text("发起"),
+            Column::text("结束"),
+        ],
+        rows,
+        paging: Paging::Cursor { before: None, after },
+        exports: &[],
+        empty: ("还没有批量关联", "用新的模型重新评估全部登记后，提出的变动会列在这里，按统计审批后才执行。运维人员运行 minkang person relink 发起。"),
+        empty_action: None,
+    };
+    Ok(frame.page("批量关联", html! {
+        (page_head(&[], "批量关联", "在内存中重新评估全部登记，得到一组拟议的变动；审批后分批执行，可以撤回。人工作出的结论始终保留。", html! {
+            a.btn href="/index/models" { "比对模型" }
+        }))
+        (list(&here, &view))
+    }))
+}
+
+fn unknown() -> Refusal {
+    Refusal::not_found("index.run_unknown", "没有这次批量关联，请从列表中选择。")
+}
+
+/// A proposed move, for the sample.
+#[derive(Debug, Clone, sqlx::FromRow)]
+struct Move {
+    from_person: i64,
+    to_person: Option<i64>,
+    weight: Option<f32>,
+    state: String,
+    name: String,
+    institution_id: i32,
+}
+
+pub(super) async fn one(
+    State(desk): State<Desk>,
+    allowed: Allowed,
+    Path(run): Path<String>,
+    frame: Frame,
+) -> Reply<Markup> {
+    let id: i64 = run.parse().map_err(|_| unknown())?;
+    let run: Run = sqlx::query_as(
+        "select id, kind, state, model_version, statistics, total, done, actor, decided_by, reason, started_at,
+                finished_at, failure from index_run where id = $1",
+    )
+    .bind(id)
+    .fetch_optional(desk.db.pool())
+    .await
+    .db("read a run of the index")?
+    .ok_or_else(unknown)?;
+    let sample = sample(&desk, &allowed, id).await?;
+    let eyes = Eyes { masks: &desk.masks, caller: allowed.caller(), open: false };
+    let (tone, word) = state(&run.state);
+    let rows: Vec<Row> = sample
+        .iter()
+        .map(|m| {
+            Row::plain(vec![
+                html! { (eyes.shown("name", &m.name)) " " small.mk-muted { (desk.institution(m.institution_id)) } },
+                html! { a href={ "/index/persons/" (m.from_person) } { "现归" } },
+                html! { @match m.to_person { Some(to) => a href={ "/index/persons/" (to) } { "改归" }, None => "另立一人" } },
+                html! { (m.weight.map(|w| super::bits::signed(f64::from(w))).unwrap_or_default()) },
+                html! { (match m.state.as_str() { "applied" => "已执行", "stale" => "已失效（登记又变动过）", "undone" => "已撤回", _ => "拟议" }) },
+            ])
+        })
+        .collect();
+    let body = html! {
+        (page_head(&[("批量关联", "/index/runs")], &format!("{} {}", kind(&run.kind), words::time(run.started_at)), "", badge(tone, word)))
+        @if !run.failure.is_empty() { (notice(Tone::Bad, "没有完成", &run.failure)) }
+        @if matches!(run.state.as_str(), "running" | "applying" | "undoing") {
+            (progress(&Progress {
+                title: word, done: run.done.unsigned_abs(), total: (run.total > 0).then(|| run.total.unsigned_abs()),
+                unit: "条登记", rate: None, again: None,
+            }))
+        }
+        (card("概况", describe(&[
+            fact("种类", kind(&run.kind)),
+            fact("模型", &run.model_version),
+            fact("发起人", &run.actor),
+            fact("审批人", &run.decided_by),
+            fact("说明", &run.reason),
+            fact("结束", &run.finished_at.map(words::time).unwrap_or_default()),
+        ])))
+        (card("统计", statistics(&run.statistics)))
+        @if run.kind == "relink" {
+            (card_with("拟议的变动（抽样）", html! { small.mk-muted { "最多列出 " (SAMPLE) " 条" } }, html! {
+                @if rows.is_empty() { div.mk-card-body.mk-muted { "没有变动：现有的归属与新的评估一致，或涉及的都在您的辖区以外。" } }
+                @else { (table(&Here::default(), &[Column::text("登记"), Column::text("现在"), Column::text("之后"), Column::number("证据（比特）"), Column::text("状态")], &rows)) }
+            }))
+        }
+    };
+    Ok(frame.page("批量关联", body))
+}
+
+async fn sample(desk: &Desk, allowed: &Allowed, run: i64) -> Result<Vec<Move>> {
+    let (reach, now) = (Desk::reach(allowed)?, desk.clock.now());
+    desk.db
+        .personal(&reach, now, async |tx, reach| {
+            let within = Within::of(reach, &*desk.institutions);
+            let moves: Vec<Move> = sqlx::query_as(
+                "select c.from_person, c.to_person, c.weight, c.state, i.name, i.institution_id
+                 from index_change c join identity_record i on i.id = c.identity_id
+                 where c.run_id = $1 and (i.institution_id = any($2) or i.region like any($3))
+                 order by c.run_id, c.grp, c.identity_id limit $4",
+            )
+            .bind(run)
+            .bind(&within.institutions)
+            .bind(&within.regions)
+            .bind(SAMPLE)
+            .fetch_all(&mut ***tx)
+            .await
+            .db("read proposed changes")?;
+            let entry = AuditEntry {
+                act: "person.run_view",
+                object_kind: "index_run",
+                object_id: Some(run),
+                rows: i32::try_from(moves.len()).ok(),
+                ..AuditEntry::default()
+            };
+            Ok((moves, entry))
+        })
+        .await
+}
+
+/// Names of figures that runs and models report.
+fn figure(code: &str) -> &str {
+    match code {
+        "records" => "登记数",
+        "persons" | "persons_before" => "人数（现在）",
+        "persons_after" => "人数（之后）",
+        "pairs" => "比对的登记对",
+        "candidates" => "候选对",
+        "merged" => "将合并的人",
+        "split" => "将拆分的人",
+        "moved" => "改变归属的登记",
+        "groups" => "变动组",
+        "tasks" | "reviews" => "新的待核对项",
+        "skipped_keys" | "frequent" => "过于常见而跳过的比对键",
+        "seconds" => "用时（秒）",
+        "iterations" => "迭代次数",
+        "threshold" | "link" => "自动关联门槛",
+        "review" => "待核对门槛",
+        "kept_apart" => "人工分开而保持的",
+        "kept_together" => "人工合并而保持的",
+        other => other,
+    }
+}
+
+/// Statistics as a table of facts; nested ones by their path.
+pub(super) fn statistics(value: &Value) -> Markup {
+    let mut facts = Vec::new();
+    fn walk(path: &str, value: &Value, facts: &mut Vec<(String, Markup)>) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let name = figure(key);
+                    let name = if path.is_empty() { name.to_owned() } else { format!("{path} · {name}") };
+                    walk(&name, value, facts);
+                }
+            }
+            Value::Array(all) if all.len() > 20 => facts.push(fact(path, &format!("{} 项", all.len()))),
+            Value::Array(all) => {
+                let words: Vec<String> = all.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
+                facts.push(fact(path, &words.join("、")));
+            }
+            Value::Number(n) => match n.as_u64() {
+                Some(whole) => facts.push(fact(path, &thousands(whole))),
+                None => facts.push(fact(path, &format!("{:.4}", n.as_f64().unwrap_or_default()))),
+            },
+            Value::String(text) => facts.push(fact(path, text)),
+            Value::Bool(yes) => facts.push(fact(path, if *yes { "是" } else { "否" })),
+            Value::Null => {}
+        }
+    }
+    walk("", value, &mut facts);
+    html! { @if facts.is_empty() { p.mk-muted { "还没有统计。" } } @else { (describe(&facts)) } }
+}
