@@ -2,6 +2,7 @@
 import htmx from "htmx.org";
 import { setUpFrame } from "./frame.js";
 import { carryOn, setUpForms } from "./forms.js";
+import { setUpKeys } from "./keys.js";
 import { setUpPasskeys } from "./passkeys.js";
 import { setUpPicks } from "./pick.js";
 
@@ -18,6 +19,7 @@ function enliven(root) {
 
 function start() {
   setUpFrame();
+  setUpKeys();
   enliven(document);
   carryOn();
   document.addEventListener("htmx:after:swap", () => enliven(document));

@@ -296,13 +296,22 @@ impl Platform {
                 tls: settings.base_url.starts_with("https://"),
                 base_url: settings.base_url.clone(),
             });
-        let panels = vec![
+        let desk = person::desk::Desk {
+            db: db.clone(),
+            index: person.clone(),
+            institutions: directory.clone(),
+            clock: clock.clone(),
+            masks: catalog.masks.clone(),
+            notices: Some(Arc::new(identity::notice::Sender)),
+        };
+        let mut panels = vec![
             exchange::quality::panel(&exchange),
             record.panel(),
             directory::terminology::panel(&directory),
             directory::registry::panel::panel(&registries),
             identity::audit::alerts::panel(&identity),
         ];
+        panels.extend(person::desk::panels(&desk));
         let identity = identity.with_panels(panels);
         let mut jobs = Jobs::new(db.clone(), clock.clone());
         exchange.register_jobs(&mut jobs);
@@ -385,6 +394,14 @@ impl Platform {
                 db: self.db.clone(),
                 clock: self.clock.clone(),
                 institutions: self.directory.clone(),
+            }))
+            .merge(person::desk::routes(person::desk::Desk {
+                db: self.db.clone(),
+                index: self.person.clone(),
+                institutions: self.directory.clone(),
+                clock: self.clock.clone(),
+                masks: self.catalog.masks.clone(),
+                notices: Some(Arc::new(identity::notice::Sender)),
             }))
             .merge(self.exchange.routes())
             .merge(self.record.routes())

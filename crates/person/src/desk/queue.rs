@@ -120,7 +120,7 @@ pub(super) async fn page(
             let last = if done {
                 html! { (t.decided_name) br; small.mk-muted { (t.decided_at.map(words::time).unwrap_or_default()) } }
             } else {
-                html! { span title=(words::time(t.opened_at)) { (words::since(t.opened_at, now)) } @if !t.first_name.is_empty() { br; small.mk-muted { (t.first_name) " 初核" } } }
+                html! { span title=(words::time(t.opened_at)) { (words::since(t.opened_at, now)) } @if !t.first_name.is_empty() { br; small.mk-muted { (t.first_name) " 初核" } } @else if !t.assignee_name.is_empty() { br; small.mk-muted { (t.assignee_name) " 看过" } } }
             };
             Row::to(
                 format!("/index/review/{}", t.id),

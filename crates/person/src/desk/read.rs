@@ -124,7 +124,7 @@ const COUNT: &str = "
           and ($4 = '' or t.kind = $4) and ($5 = 0 or t.priority = $5) and ($6 = '' or t.county = $6)
           and ($7 = '' or starts_with(a.name, $7) or starts_with(b.name, $7))
           and ($8::timestamptz is null or t.opened_at >= $8) and ($9::timestamptz is null or t.opened_at < $9)
-        limit $10) as some";
+        limit $10) as found";
 
 fn side(row: &PgRow, at: usize) -> Result<Side, sqlx::Error> {
     Ok(Side {
@@ -250,7 +250,6 @@ pub(super) struct Whole {
     pub note: String,
     pub first_by: Option<i64>,
     pub first_outcome: String,
-    pub first_at: Option<DateTime<Utc>>,
     pub operation: Option<i64>,
     /// The operation was taken back.
     pub undone: bool,
@@ -269,7 +268,7 @@ pub(super) async fn whole(
         "select t.id, t.kind, t.weight, t.probability, t.priority, t.county, t.state, t.outcome, t.assignee_name,
                 t.first_name, t.decided_name, t.decided_at, t.opened_at, a.name, a.sex, a.birth_date, a.institution_id,
                 b.name, b.sex, b.birth_date, b.institution_id,
-                t.a, t.b, t.contributions, t.model_version, t.note, t.first_by, t.first_outcome, t.first_at,
+                t.a, t.b, t.contributions, t.model_version, t.note, t.first_by, t.first_outcome,
                 t.operation_id, coalesce(o.undone_by is not null, false),
                 case when t.assignee is distinct from $4 and t.updated_at >= $5 then nullif(t.assignee_name, '') end
          from review_task t join identity_record a on a.id = t.a join identity_record b on b.id = t.b
@@ -296,10 +295,9 @@ pub(super) async fn whole(
             note: row.try_get(25)?,
             first_by: row.try_get(26)?,
             first_outcome: row.try_get(27)?,
-            first_at: row.try_get(28)?,
-            operation: row.try_get(29)?,
-            undone: row.try_get(30)?,
-            held_by: row.try_get(31)?,
+            operation: row.try_get(28)?,
+            undone: row.try_get(29)?,
+            held_by: row.try_get(30)?,
         })
     };
     row.as_ref().map(read).transpose().db("read a review task")
@@ -339,14 +337,12 @@ pub(super) struct Registration {
     pub name: String,
     pub sex: String,
     pub birth_date: Option<NaiveDate>,
-    pub credential_kind: String,
     pub credential_no: String,
     pub citizen_id: String,
     pub number_disowned: bool,
     pub card_no: String,
     pub phone: String,
     pub contact_name: String,
-    pub contact_relation: String,
     pub contact_phone: String,
     pub address: String,
     pub region: String,
@@ -373,14 +369,12 @@ fn registration(row: &PgRow) -> Result<Registration, sqlx::Error> {
         name: row.try_get("name")?,
         sex: row.try_get("sex")?,
         birth_date: row.try_get("birth_date")?,
-        credential_kind: row.try_get("credential_kind")?,
         credential_no: row.try_get("credential_no")?,
         citizen_id: row.try_get::<Option<String>, _>("citizen_id")?.unwrap_or_default(),
         number_disowned: row.try_get("number_disowned")?,
         card_no: row.try_get("card_no")?,
         phone: row.try_get("phone")?,
         contact_name: row.try_get("contact_name")?,
-        contact_relation: row.try_get("contact_relation")?,
         contact_phone: row.try_get("contact_phone")?,
         address: row.try_get("address")?,
         region: row.try_get("region")?,

@@ -34,7 +34,7 @@ impl Eyes<'_> {
         }
         let letters: Vec<char> = shown.chars().collect();
         if letters.len() != marks.len() {
-            return html! { mark.mk-differs { (shown) } };
+            return html! { mark.mk-char { (shown) } };
         }
         let mut runs: Vec<(bool, String)> = Vec::new();
         for (letter, marked) in letters.into_iter().zip(marks) {
@@ -44,7 +44,7 @@ impl Eyes<'_> {
             }
         }
         html! {
-            @for (marked, text) in runs { @if marked { mark.mk-differs { (text) } } @else { (text) } }
+            @for (marked, text) in runs { @if marked { mark.mk-char { (text) } } @else { (text) } }
         }
     }
 }
@@ -61,8 +61,8 @@ mod tests {
             Caller { roles: vec!["index_reviewer".into()], ..Caller::blank(kernel::CallerKind::Staff) };
         let eyes = Eyes { masks: &masks, caller: &reviewer, open: false };
         let number = eyes.compared("citizen_id", Some("411503195811071234"), "411503195811701234").into_string();
-        assert_eq!(number, "411503******<mark class=\"mk-differs\">**</mark>1234".replace("1234", "**1234"));
-        assert_eq!(eyes.compared("name", Some("张伟"), "张玮").into_string(), "张<mark class=\"mk-differs\">玮</mark>");
+        assert_eq!(number, "411503******<mark class=\"mk-char\">**</mark>1234".replace("1234", "**1234"));
+        assert_eq!(eyes.compared("name", Some("张伟"), "张玮").into_string(), "张<mark class=\"mk-char\">玮</mark>");
         let others = Caller { roles: vec!["auditor".into()], ..Caller::blank(kernel::CallerKind::Staff) };
         let eyes = Eyes { caller: &others, ..eyes };
         assert!(!eyes.compared("name", Some("张伟"), "张玮").into_string().contains('玮'));

@@ -111,6 +111,7 @@ pub(super) fn level(code: &str) -> &str {
         "loose" => "略相近",
         "same_invalid" => "同一个无效号码",
         "two_valid" => "两个不同的有效号码",
+        "household" => "一家人常共有",
         "township" => "同乡镇",
         "county" => "同县区",
         "prefecture" => "同市",
