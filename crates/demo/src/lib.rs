@@ -29,6 +29,7 @@
 //! A mistake falls away where a data set has no place for it. One institution in five misses two to four whole days
 //! of the last month. 3 % of the registrations are without a citizen number.
 
+mod clerk;
 mod community;
 pub mod illness;
 pub mod imaging;

@@ -3,6 +3,7 @@
 use catalog::CodeTables;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
+use crate::clerk::{Slip, slip};
 use crate::illness::{ADMISSIONS, AILMENTS, Ailment, CHRONIC, DELIVERIES, DIABETES, HYPERTENSION};
 use crate::laboratory::{Panel, State};
 use crate::medicine::{DRUGS, drug};
@@ -171,12 +172,24 @@ impl<'x> Scene<'x, '_> {
     /// Whether the institution knows the citizen number: not of the newborn, nor of some others.
     fn credential(&self, institution: usize, at: NaiveDateTime) -> Option<&'x str> {
         let person: &'x Person = self.person;
+        if self.slip(institution).is_some() {
+            return None;
+        }
         // Those born before the city's time had their numbers when the history was sent.
         if person.birth >= self.plan.first_day() && (at.date() - person.birth).num_days() < 60 {
             return None;
         }
         let mut dice = Random::of(self.plan.seed, &[0xc4ed, person.number, institution as u64]);
         (!dice.chance(0.03)).then_some(person.citizen.as_str())
+    }
+
+    /// What this institution took down otherwise than it is.
+    fn slip(&self, institution: usize) -> Option<Slip> {
+        // Of children the dates of everything that happened to them would not fit.
+        if !self.plan.mistakes || self.person.age(self.plan.first_day()) < 7 {
+            return None;
+        }
+        slip(self.plan.seed, self.person.number, institution, &self.person.name, self.person.birth)
     }
 
     fn meet(&mut self, institution: usize, at: NaiveDateTime) {
@@ -193,7 +206,10 @@ impl<'x> Scene<'x, '_> {
         let mut row = sheets.row(dataset);
         row.put("patient_no", self.local_no(institution));
         if dataset != "lab_result" {
-            row.put("patient_name", &self.person.name);
+            match self.slip(institution).and_then(|s| s.name) {
+                Some(heard) => row.put("patient_name", heard),
+                None => row.put("patient_name", &self.person.name),
+            };
         }
         row
     }
@@ -201,9 +217,13 @@ impl<'x> Scene<'x, '_> {
     /// A row with all that tells who the person is.
     pub fn full_row(&mut self, dataset: &'static str, institution: usize, at: NaiveDateTime) -> Row<'x> {
         let mut row = self.row(dataset, institution, at);
-        row.put("sex", self.person.sex()).put("birth_date", On(self.person.birth));
+        let slip = self.slip(institution).unwrap_or_default();
+        row.put("sex", self.person.sex()).put("birth_date", On(slip.birth.unwrap_or(self.person.birth)));
         self.credentials(&mut row, institution, at);
-        row.put("phone", &self.person.phone);
+        match slip.phone {
+            Some(other) => row.put("phone", other),
+            None => row.put("phone", &self.person.phone),
+        };
         row
     }
 
