@@ -6,7 +6,7 @@ use chrono::{Datelike, NaiveDate};
 use crate::random::Random;
 
 /// Share of a person's registrations that are taken down so.
-pub const RATE: f64 = 0.02;
+pub const RATE: f64 = 0.03;
 
 /// Characters that sound alike and stand in given names.
 const ALIKE: [&str; 36] = [
@@ -48,15 +48,15 @@ const ALIKE: [&str; 36] = [
     "珍真",
 ];
 
-/// What stands in the registration instead; no number is known there.
+/// What stands in the registration instead; no number, address, contact or card is known there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Slip {
     /// Name as heard.
     pub name: Option<String>,
     /// Date of birth as understood.
     pub birth: Option<NaiveDate>,
-    /// The telephone of whoever came along.
-    pub phone: Option<String>,
+    /// The telephone of whoever came along; empty where nobody was asked.
+    pub phone: String,
 }
 
 /// The slip of an institution about a person; `None` for most.
@@ -65,20 +65,21 @@ pub(crate) fn slip(seed: u64, person: u64, institution: usize, name: &str, birth
     if !dice.chance(RATE) {
         return None;
     }
-    let heard = dice.chance(0.6).then(|| heard(name, &mut dice)).flatten();
-    let understood = (heard.is_none() || dice.chance(0.3)).then(|| understood(birth, &mut dice));
-    let phone = dice.chance(0.7).then(|| format!("1{}{:09}", dice.pick(&["39", "38", "58"]), dice.between(0, 999_999_999)));
-    // Eleven digits, as telephones have.
-    let phone = phone.map(|p| p.chars().take(11).collect());
+    let heard = heard(name, &mut dice);
+    let understood = (heard.is_none() || dice.chance(0.15)).then(|| understood(birth, &mut dice));
+    let phone =
+        if dice.chance(0.2) { format!("139{:08}", dice.between(0, 99_999_999)) } else { String::new() };
     Some(Slip { name: heard, birth: understood, phone })
 }
 
 /// The name with one character that sounds alike.
 fn heard(name: &str, dice: &mut Random) -> Option<String> {
     let letters: Vec<char> = name.chars().collect();
-    let (at, group) = letters.iter().enumerate().skip(1).find_map(|(at, letter)| {
-        Some((at, ALIKE.iter().find(|group| group.contains(*letter))?))
-    })?;
+    let (at, group) = letters
+        .iter()
+        .enumerate()
+        .skip(1)
+        .find_map(|(at, letter)| Some((at, ALIKE.iter().find(|group| group.contains(*letter))?)))?;
     let others: Vec<char> = group.chars().filter(|c| *c != letters[at]).collect();
     let other = *dice.pick(&others);
     Some(letters.iter().enumerate().map(|(n, c)| if n == at { other } else { *c }).collect())
@@ -103,13 +104,13 @@ mod tests {
         let birth = NaiveDate::from_ymd_opt(1970, 5, 11).unwrap();
         let all: Vec<Option<Slip>> = (0..5000).map(|p| slip(1, p, 3, "张建伟", birth)).collect();
         let made: Vec<&Slip> = all.iter().flatten().collect();
-        assert!((50..170).contains(&made.len()), "{}", made.len());
+        assert!((90..220).contains(&made.len()), "{}", made.len());
         assert!(made.iter().all(|s| s.name.is_some() || s.birth.is_some_and(|b| b != birth)));
         for one in &made {
             if let Some(name) = &one.name {
                 assert!(name.starts_with('张') && name != "张建伟" && name.chars().count() == 3, "{name}");
             }
-            assert!(one.phone.as_ref().is_none_or(|p| p.len() == 11));
+            assert!(matches!(one.phone.len(), 0 | 11));
         }
         assert_eq!(all[..200], (0..200).map(|p| slip(1, p, 3, "张建伟", birth)).collect::<Vec<_>>()[..]);
     }

@@ -217,11 +217,12 @@ impl<'x> Scene<'x, '_> {
     /// A row with all that tells who the person is.
     pub fn full_row(&mut self, dataset: &'static str, institution: usize, at: NaiveDateTime) -> Row<'x> {
         let mut row = self.row(dataset, institution, at);
-        let slip = self.slip(institution).unwrap_or_default();
-        row.put("sex", self.person.sex()).put("birth_date", On(slip.birth.unwrap_or(self.person.birth)));
+        let slip = self.slip(institution);
+        let birth = slip.as_ref().and_then(|s| s.birth).unwrap_or(self.person.birth);
+        row.put("sex", self.person.sex()).put("birth_date", On(birth));
         self.credentials(&mut row, institution, at);
-        match slip.phone {
-            Some(other) => row.put("phone", other),
+        match slip {
+            Some(slip) => row.put("phone", slip.phone),
             None => row.put("phone", &self.person.phone),
         };
         row
@@ -503,17 +504,23 @@ impl<'x> Scene<'x, '_> {
             let clerk = self.colleague(institution);
             let age = person.age(at.date());
             let mut row = self.full_row("patient", institution, at);
-            row.put("card_kind", "2")
-                .put("card_no", format_args!("{}{:09}", 60 + institution % 40, 100_000_000 + person.number))
-                .put("nationality", "CHN")
+            let slipped = self.slip(institution).is_some();
+            if !slipped {
+                row.put("card_kind", "2")
+                    .put(
+                        "card_no",
+                        format_args!("{}{:09}", 60 + institution % 40, 100_000_000 + person.number),
+                    )
+                    .put("address", &person.address)
+                    .put("region", person.region)
+                    .put("household_address", &person.address);
+            }
+            row.put("nationality", "CHN")
                 .put("ethnicity", person.ethnicity)
                 .put("marital", if age < 20 { "10" } else { person.marital })
                 .put("occupation", person.occupation)
                 .put("education", person.education)
                 .put("insurance", person.insurance)
-                .put("address", &person.address)
-                .put("region", person.region)
-                .put("household_address", &person.address)
                 .put("registered_at", At(at))
                 .put("registrar_name", clerk)
                 .put("revision_mark", 0);
@@ -527,7 +534,7 @@ impl<'x> Scene<'x, '_> {
             if person.has(HYPERTENSION) {
                 row.put("family_history", "父亲有高血压病史");
             }
-            if let Some(kin) = person.kin.as_ref().filter(|k| !k.phone.is_empty()) {
+            if let Some(kin) = person.kin.as_ref().filter(|k| !slipped && !k.phone.is_empty()) {
                 row.put("contact_name", &kin.name)
                     .put("contact_relation", kin.relation)
                     .put("contact_phone", &kin.phone);

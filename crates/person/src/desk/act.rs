@@ -84,7 +84,8 @@ pub(super) async fn decide(
     // Nobody decides about what they may not see: both sides must be within reach, as on the page.
     let seen = compare::look(&desk, &allowed, task, "person.review_decide", false).await?;
     let (reach, now) = (Desk::reach(&allowed)?, desk.clock.now());
-    let decided = desk.index.decide(&reach, &*desk.institutions, seen.whole.task.id, outcome, &form.why, now).await?;
+    let decided =
+        desk.index.decide(&reach, &*desk.institutions, seen.whole.task.id, outcome, &form.why, now).await?;
     let (was, done) = match decided {
         Decided::Done(operation) => (outcome.code(), operation.to_string()),
         Decided::Second => ("second", String::new()),
@@ -92,7 +93,12 @@ pub(super) async fn decide(
         Decided::Gone => ("gone", String::new()),
     };
     let task = task.to_string();
-    let next = Here::new("/index/review/next", "").with(&[("after", &task), ("from", &task), ("was", was), ("done", &done)]);
+    let next = Here::new("/index/review/next", "").with(&[
+        ("after", &task),
+        ("from", &task),
+        ("was", was),
+        ("done", &done),
+    ]);
     Ok(Redirect::to(&next.href()))
 }
 
@@ -116,9 +122,9 @@ pub(super) async fn undo(
     Path(operation): Path<String>,
     Form(form): Form<Reasoned>,
 ) -> Reply<Redirect> {
-    let operation = operation.parse().map_err(|_| {
-        Refusal::not_found("index.unknown", "没有找到这次处理，请从处理记录中选择。")
-    })?;
+    let operation = operation
+        .parse()
+        .map_err(|_| Refusal::not_found("index.unknown", "没有找到这次处理，请从处理记录中选择。"))?;
     let (reach, now) = (Desk::reach(&allowed)?, desk.clock.now());
     let done = desk.index.undo(&reach, &*desk.institutions, operation, &form.reason, now).await?;
     Ok(Redirect::to(&match form.back.split_once(':') {

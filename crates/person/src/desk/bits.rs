@@ -20,7 +20,8 @@ pub(super) fn signed(weight: f64) -> String {
 
 /// The bar of one weight, with the number for whoever does not see it.
 pub(super) fn bar(weight: f64) -> Markup {
-    let length = (weight.abs() / FULL * HALF).clamp(0.0, HALF).max(if weight.abs() > 0.05 { 1.0 } else { 0.0 });
+    let length =
+        (weight.abs() / FULL * HALF).clamp(0.0, HALF).max(if weight.abs() > 0.05 { 1.0 } else { 0.0 });
     let from = if weight < 0.0 { HALF - length } else { HALF };
     let class = if weight < 0.0 { "mk-bit-against" } else { "mk-bit-for" };
     html! {
@@ -61,7 +62,10 @@ mod tests {
             assert!(x >= 0.0 && x + width <= 120.0 + 1e-6, "{weight}: {html} {}", number("x"));
             assert_eq!(html.contains("mk-bit-against"), weight < 0.0, "{weight}");
         }
-        assert_eq!((signed(-4.04).as_str(), signed(12.3).as_str(), signed(0.0).as_str()), ("−4.0", "+12.3", "0"));
+        assert_eq!(
+            (signed(-4.04).as_str(), signed(12.3).as_str(), signed(0.0).as_str()),
+            ("−4.0", "+12.3", "0")
+        );
         assert_eq!((percent(0.5).as_str(), percent(0.9991).as_str()), ("50 %", "99.91 %"));
     }
 }

@@ -30,7 +30,13 @@ pub(super) struct Seen {
 }
 
 /// Reads a task with its registrations; the look is audited for both persons.
-pub(super) async fn look(desk: &Desk, allowed: &Allowed, id: i64, act: &'static str, hold: bool) -> Result<Seen> {
+pub(super) async fn look(
+    desk: &Desk,
+    allowed: &Allowed,
+    id: i64,
+    act: &'static str,
+    hold: bool,
+) -> Result<Seen> {
     let (reach, now) = (Desk::reach(allowed)?, desk.clock.now());
     let account = account(allowed);
     desk.db
@@ -211,7 +217,12 @@ pub(super) fn side_by_side(
     }
 }
 
-fn source_row(title: &str, all: &[Registration], gap: bool, cell: impl Fn(&Registration) -> Markup) -> Markup {
+fn source_row(
+    title: &str,
+    all: &[Registration],
+    gap: bool,
+    cell: impl Fn(&Registration) -> Markup,
+) -> Markup {
     html! {
         tr {
             th scope="row" { (title) }

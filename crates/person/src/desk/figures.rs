@@ -8,7 +8,8 @@ use serde_json::json;
 use store::{AuditEntry, DbDoing, Gated};
 use web::route::Allowed;
 use web::ui::{
-    Chart, Column, Figure, Filter, Height, Here, Row, card_with, chart, figures, filter_form, page_head, table,
+    Chart, Column, Figure, Filter, Height, Here, Row, card_with, chart, figures, filter_form, page_head,
+    table,
 };
 use web::{Frame, Reply};
 
@@ -188,8 +189,8 @@ pub(super) async fn page(
             { "name": "处理", "type": "bar", "data": seen.days.iter().map(|d| d.decided).collect::<Vec<_>>() },
         ],
     });
-    let lengths =
-        [("30", "近 30 天"), ("7", "近 7 天"), ("90", "近 90 天"), ("366", "近一年")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let lengths = [("30", "近 30 天"), ("7", "近 7 天"), ("90", "近 90 天"), ("366", "近一年")]
+        .map(|(a, b)| (a.to_owned(), b.to_owned()));
     let download = here.at("/index/figures.csv").href();
     let figure = |label: &str, value: String, note: &str, href: Option<&str>| Figure {
         label: label.to_owned(),
@@ -235,25 +236,64 @@ pub(super) async fn csv(
     here: Here,
 ) -> Reply<web::download::Download> {
     let seen = found(&desk, &allowed, &here, "person.review_export").await?;
-    let heads = ["类别", "县区、核对人或日期", "待核对或提出", "待复核或处理", "待机构答复", "紧急", "合计", "是同一人", "不是同一人", "后被撤销", "中位分钟"];
+    let heads = [
+        "类别",
+        "县区、核对人或日期",
+        "待核对或提出",
+        "待复核或处理",
+        "待机构答复",
+        "紧急",
+        "合计",
+        "是同一人",
+        "不是同一人",
+        "后被撤销",
+        "中位分钟",
+    ];
     let mut rows: Vec<Vec<String>> = Vec::new();
     let blank = String::new;
     for b in &seen.backlog {
         rows.push(vec![
-            "积压".into(), desk.county(&b.county), b.open.to_string(), b.second.to_string(), b.asked.to_string(),
-            b.urgent.to_string(), (b.open + b.second + b.asked).to_string(), blank(), blank(), blank(), blank(),
+            "积压".into(),
+            desk.county(&b.county),
+            b.open.to_string(),
+            b.second.to_string(),
+            b.asked.to_string(),
+            b.urgent.to_string(),
+            (b.open + b.second + b.asked).to_string(),
+            blank(),
+            blank(),
+            blank(),
+            blank(),
         ]);
     }
     for r in &seen.reviewers {
         rows.push(vec![
-            "工效".into(), r.name.clone(), blank(), blank(), blank(), blank(), r.total.to_string(), r.same.to_string(),
-            r.apart.to_string(), r.undone.to_string(), r.minutes.map(|m| format!("{m:.0}")).unwrap_or_default(),
+            "工效".into(),
+            r.name.clone(),
+            blank(),
+            blank(),
+            blank(),
+            blank(),
+            r.total.to_string(),
+            r.same.to_string(),
+            r.apart.to_string(),
+            r.undone.to_string(),
+            r.minutes.map(|m| format!("{m:.0}")).unwrap_or_default(),
         ]);
     }
     for d in &seen.days {
         rows.push(vec![
-            "每天".into(), d.day.to_string(), d.opened.to_string(), d.decided.to_string(), blank(), blank(), blank(),
-            blank(), blank(), blank(), blank(),
+            "每天".into(),
+            d.day.to_string(),
+            d.opened.to_string(),
+            d.decided.to_string(),
+            blank(),
+            blank(),
+            blank(),
+            blank(),
+            blank(),
+            blank(),
+            blank(),
         ]);
     }
     Ok(web::download::csv("figures.csv", &heads, rows))

@@ -4,7 +4,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use kernel::Result;
 use maud::{Markup, html};
-use store::{AuditEntry, DbDoing};
+use store::{AuditEntry, DbDoing, Gated};
 use web::route::Allowed;
 use web::ui::{Column, Export, Filter as Choose, Here, List, Paging, Row, Tone, badge, list, page_head};
 use web::{Frame, Reply};
@@ -48,6 +48,23 @@ const LIST: &str = "
       and ($7::bigint is null or o.id < $7)
     order by o.id desc limit $8";
 
+async fn read(tx: &mut Gated<'_>, within: &Within, here: &Here, limit: i64) -> Result<Vec<Operation>> {
+    let (from, until) = super::queue::days(here, "day");
+    let text = |key: &str| here.get(key).unwrap_or("").trim().to_owned();
+    sqlx::query_as(LIST)
+        .bind(&within.institutions)
+        .bind(&within.regions)
+        .bind(text("kind"))
+        .bind(text("actor"))
+        .bind(from)
+        .bind(until)
+        .bind(here.get("after").and_then(|a| a.parse::<i64>().ok()))
+        .bind(limit)
+        .fetch_all(&mut ***tx)
+        .await
+        .db("list operations")
+}
+
 async fn found(
     desk: &Desk,
     allowed: &Allowed,
@@ -56,24 +73,10 @@ async fn found(
     limit: i64,
 ) -> Result<Vec<Operation>> {
     let (reach, now) = (Desk::reach(allowed)?, desk.clock.now());
-    let (from, until) = super::queue::days(here, "day");
-    let text = |key: &str| here.get(key).unwrap_or("").trim().to_owned();
-    let before = here.get("after").and_then(|a| a.parse::<i64>().ok());
     desk.db
         .personal(&reach, now, async |tx, reach| {
             let within = Within::of(reach, &*desk.institutions);
-            let found: Vec<Operation> = sqlx::query_as(LIST)
-                .bind(&within.institutions)
-                .bind(&within.regions)
-                .bind(text("kind"))
-                .bind(text("actor"))
-                .bind(from)
-                .bind(until)
-                .bind(before)
-                .bind(limit)
-                .fetch_all(&mut ***tx)
-                .await
-                .db("list operations")?;
+            let found = read(tx, &within, here, limit).await?;
             let entry = AuditEntry {
                 act,
                 object_kind: "person_operation",
@@ -130,8 +133,11 @@ pub(super) async fn page(
             ])
         })
         .collect();
-    let exports: &[Export<'_>] =
-        if caller.may(EXPORT) { &[Export { label: "导出 CSV", path: "/index/operations.csv" }] } else { &[] };
+    let exports: &[Export<'_>] = if caller.may(EXPORT) {
+        &[Export { label: "导出 CSV", path: "/index/operations.csv" }]
+    } else {
+        &[]
+    };
     let view = List {
         filters: &[
             Choose::Choice { name: "kind", label: "处理", options: &kinds },

@@ -36,9 +36,11 @@ async fn look(desk: &Desk, allowed: &Allowed, id: &str, here: &Here) -> Result<S
         .personal(&reach, now, async |tx, reach| {
             let within = Within::of(reach, &*desk.institutions);
             let person = person_read::person(tx, &within, id).await?.ok_or_else(super::person::unknown)?;
-            let mut seen = Seen { person, found: Vec::new(), vague: !asked.is_empty() && query.is_err(), other: None };
+            let mut seen =
+                Seen { person, found: Vec::new(), vague: !asked.is_empty() && query.is_err(), other: None };
             if let Some(other) = other {
-                let person = person_read::person(tx, &within, other).await?.ok_or_else(super::person::unknown)?;
+                let person =
+                    person_read::person(tx, &within, other).await?.ok_or_else(super::person::unknown)?;
                 let mut both = read::of_person(tx, id, EACH).await?;
                 both.extend(read::of_person(tx, other, EACH).await?);
                 seen.other = Some((person, both));
@@ -122,7 +124,9 @@ fn choose(desk: &Desk, eyes: &Eyes<'_>, seen: &Seen, here: &Here, base: &str) ->
     list(
         here,
         &List {
-            filters: &[Filter::Text { name: "q", label: "另一个人", hint: "证件号、姓名、首字母、电话" }],
+            filters: &[Filter::Text {
+                name: "q", label: "另一个人", hint: "证件号、姓名、首字母、电话"
+            }],
             total: asked.then_some(seen.found.len() as u64),
             unit: "人",
             columns: &[
@@ -151,8 +155,9 @@ fn confirm(
     other: &Person,
     both: &[Registration],
 ) -> Markup {
-    let two_numbers =
-        !person.citizen_id.is_empty() && !other.citizen_id.is_empty() && person.citizen_id != other.citizen_id;
+    let two_numbers = !person.citizen_id.is_empty()
+        && !other.citizen_id.is_empty()
+        && person.citizen_id != other.citizen_id;
     html! {
         section.mk-card {
             div.mk-card-head { h2 { "登记对照" } div { small.mk-muted { "每人最多列出 " (EACH) " 条" } } }

@@ -78,7 +78,8 @@ impl Desk {
 
     /// The name of a county by its six digits.
     fn county(&self, code: &str) -> String {
-        kernel::RegionCode::parse(code).map_or_else(|_| "未知".to_owned(), |c| self.institutions.region_name(&c))
+        kernel::RegionCode::parse(code)
+            .map_or_else(|_| "未知".to_owned(), |c| self.institutions.region_name(&c))
     }
 }
 
@@ -116,9 +117,14 @@ pub fn routes(desk: Desk) -> Routes<()> {
         .get("/index/figures", Access::Needs(READ), figures::page)
         .get("/index/figures.csv", Access::Needs(EXPORT), figures::csv)
         .get("/index/runs", Access::Needs(MANAGE), runs::page)
+        .post("/index/runs", Access::Fresh(MANAGE), runs::start)
         .get("/index/runs/{run}", Access::Needs(MANAGE), runs::one)
+        .get("/index/runs/{run}/progress", Access::Needs(MANAGE), runs::progress_piece)
+        .post("/index/runs/{run}/decide", Access::Fresh(APPROVE), runs::decide)
+        .post("/index/runs/{run}/undo", Access::Fresh(APPROVE), runs::undo)
         .get("/index/models", Access::Needs(MANAGE), models::page)
         .get("/index/models/{model}", Access::Needs(MANAGE), models::one)
+        .post("/index/models/{model}/force", Access::Fresh(APPROVE), models::force)
         .with_state(desk)
 }
 

@@ -1,17 +1,22 @@
 //! `/index/models`: comparison models: which is in force, what was learnt, field by field, and how two of them differ.
 
+use axum::Form;
 use axum::extract::{Path, State};
+use axum::response::Redirect;
 use chrono::{DateTime, Utc};
 use kernel::{Refusal, Result};
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::Value;
 use store::DbDoing;
+use web::route::Allowed;
 use web::ui::{
-    Column, Here, List, Paging, Row, Tone, badge, card, card_with, describe, fact, list, page_head, table, thousands,
+    Column, Here, List, Paging, Row, Tone, badge, card, card_with, describe, fact, list, page_head, table,
+    thousands,
 };
 use web::{Frame, Reply};
 
-use super::{Desk, bits, runs, words};
+use super::{APPROVE, Desk, bits, runs, words};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 struct Model {
@@ -43,7 +48,11 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
                 format!("/index/models/{}", m.id),
                 vec![
                     html! { (m.version) },
-                    if m.in_force { badge(Tone::Good, "使用中") } else { badge(Tone::Neutral, "未启用") },
+                    if m.in_force {
+                        badge(Tone::Good, "使用中")
+                    } else {
+                        badge(Tone::Neutral, "未启用")
+                    },
                     html! { @if m.parameters.is_some() { "由登记训练" } @else { "按目录的初始值" } },
                     html! { (thousands(m.trained_on.unsigned_abs())) },
                     html! { (m.actor) br; small.mk-muted { (words::time(m.trained_at)) } },
@@ -67,7 +76,10 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
         rows,
         paging: Paging::Whole,
         exports: &[],
-        empty: ("还没有训练过模型", "正在使用随平台发布的初始模型。运维人员运行 minkang person train 后，训练出的模型会列在这里，比较后再启用。"),
+        empty: (
+            "还没有训练过模型",
+            "正在使用随平台发布的初始模型。运维人员运行 minkang person train 后，训练出的模型会列在这里，比较后再启用。",
+        ),
         empty_action: None,
     };
     Ok(frame.page("比对模型", html! {
@@ -78,6 +90,25 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
 
 fn unknown() -> Refusal {
     Refusal::not_found("index.model_unknown", "没有这个模型，请从列表中选择。")
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Force {
+    reason: String,
+}
+
+/// `POST /index/models/{model}/force`
+pub(super) async fn force(
+    State(desk): State<Desk>,
+    allowed: Allowed,
+    Path(model): Path<String>,
+    Form(form): Form<Force>,
+) -> Reply<Redirect> {
+    let id: i64 = model.parse().map_err(|_| unknown())?;
+    let (reach, now) = (Desk::reach(&allowed)?, desk.clock.now());
+    desk.index.put_in_force(&reach, id, &form.reason, now).await?;
+    Ok(Redirect::to(&format!("/index/models/{id}")))
 }
 
 /// Levels of a trained field as the parameters hold them: name, m, u.
@@ -112,6 +143,7 @@ fn levels(parameters: &Value) -> Vec<(String, String, f64, f64)> {
 
 pub(super) async fn one(
     State(desk): State<Desk>,
+    allowed: Allowed,
     Path(model): Path<String>,
     here: Here,
     frame: Frame,
@@ -127,7 +159,8 @@ pub(super) async fn one(
     let rows: Vec<Row> = learnt
         .iter()
         .map(|(field, level, m, u)| {
-            let before = theirs.iter().find(|(f, l, ..)| f == field && l == level).map(|(.., m, u)| weight(*m, *u));
+            let before =
+                theirs.iter().find(|(f, l, ..)| f == field && l == level).map(|(.., m, u)| weight(*m, *u));
             Row::plain(vec![
                 html! { (words::field(field)) },
                 html! { (words::level(level)) },
@@ -145,6 +178,15 @@ pub(super) async fn one(
             fact("建立", &format!("{}　{}", model.actor, words::time(model.trained_at))),
             fact("启用", &model.in_force_at.map(words::time).unwrap_or_default()),
         ])))
+        @if !model.in_force && allowed.caller().may(APPROVE) {
+            (card("启用", html! {
+                p { "启用后，新到的登记按这个模型比对；已有的归属不变，需要时再发起“重新评估全部登记”。比对键的规则变了的，会在后台重写。" }
+                form.mk-inline method="post" action={ "/index/models/" (model.id) "/force" } {
+                    input.form-control name="reason" required minlength="2" maxlength="200" placeholder="理由，例如：与现用模型比较，抽查无误" aria-label="理由" autocomplete="off";
+                    button.btn.btn-primary type="submit" { "启用这个模型" }
+                }
+            }))
+        }
         @if all.len() > 1 {
             form.mk-inline method="get" {
                 label for="with" { "与另一个模型比较 " }

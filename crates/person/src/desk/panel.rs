@@ -33,7 +33,8 @@ impl DeskPanel for Waiting {
                 }
             }
             if caller.may(ANSWER) {
-                let within = Within::of(&caller.decide(ANSWER, Purpose::of("identity"))?, &*desk.institutions);
+                let within =
+                    Within::of(&caller.decide(ANSWER, Purpose::of("identity"))?, &*desk.institutions);
                 let asked: i64 = sqlx::query_scalar(
                     "select count(*) from review_question where answered_at is null and institution_id = any($1)",
                 )

@@ -7,9 +7,7 @@ use kernel::{Refusal, RegionCode, Result};
 use maud::{Markup, html};
 use store::AuditEntry;
 use web::route::Allowed;
-use web::ui::{
-    TimelineEvent, Tone, badge, card_with, icon, notice, page_head, timeline,
-};
+use web::ui::{TimelineEvent, Tone, badge, card_with, icon, notice, page_head, timeline};
 use web::{Frame, Reply};
 
 use super::person_read::{self, Event, Person, Pin};
@@ -157,7 +155,11 @@ fn view(desk: &Desk, allowed: &Allowed, seen: &Seen, open: bool) -> Markup {
     let line = format!(
         "{}　{birth}　{}",
         words::sex(&person.sex),
-        if person.citizen_id.is_empty() { "没有有效的公民身份号码".to_owned() } else { eyes.shown("citizen_id", &person.citizen_id) }
+        if person.citizen_id.is_empty() {
+            "没有有效的公民身份号码".to_owned()
+        } else {
+            eyes.shown("citizen_id", &person.citizen_id)
+        }
     );
     html! {
         (page_head(&[("待核对登记", "/index/review")], &name, &line, html! {

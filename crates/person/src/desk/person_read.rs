@@ -101,7 +101,8 @@ pub(super) async fn person(tx: &mut Gated<'_>, within: &Within, id: i64) -> Resu
     let Some(mut person) = row.as_ref().map(read).transpose().db("read a person")? else { return Ok(None) };
     let opener = tx.keyring().opener();
     let take = std::mem::take::<String>;
-    person.citizen_id = open_option(&opener, CITIZEN, Some(take(&mut person.citizen_id)))?.unwrap_or_default();
+    person.citizen_id =
+        open_option(&opener, CITIZEN, Some(take(&mut person.citizen_id)))?.unwrap_or_default();
     person.phone = open(&opener, PHONE, take(&mut person.phone))?;
     person.address = open(&opener, ADDRESS, take(&mut person.address))?;
     Ok(Some(person))

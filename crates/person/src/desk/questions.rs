@@ -11,7 +11,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use store::{AuditEntry, DbDoing};
 use web::route::Allowed;
-use web::ui::{Column, Filter, Here, List, Paging, Row, Tone, badge, card, describe, fact, list as ui_list, page_head};
+use web::ui::{
+    Column, Filter, Here, List, Paging, Row, Tone, badge, card, describe, fact, list as ui_list, page_head,
+};
 use web::{Frame, Reply};
 
 use super::read::{self, Question, Within};
@@ -19,7 +21,8 @@ use super::show::Eyes;
 use super::{ANSWER, Desk, account, compare, words};
 
 /// Answers: code, name.
-const ANSWERS: [(&str, &str); 3] = [("right", "登记无误"), ("wrong", "登记有误，已更正或将更正"), ("unknown", "无法核实")];
+const ANSWERS: [(&str, &str); 3] =
+    [("right", "登记无误"), ("wrong", "登记有误，已更正或将更正"), ("unknown", "无法核实")];
 /// Rows on a page.
 const PAGE: u64 = 30;
 /// Shortest question, in letters.
@@ -187,7 +190,12 @@ pub(super) async fn list(
 }
 
 /// A question to an institution within reach, with its registration.
-async fn found(desk: &Desk, allowed: &Allowed, id: &str, act: &'static str) -> Result<(Question, read::Registration)> {
+async fn found(
+    desk: &Desk,
+    allowed: &Allowed,
+    id: &str,
+    act: &'static str,
+) -> Result<(Question, read::Registration)> {
     let id: i64 = id.parse().map_err(|_| unknown())?;
     let (reach, now) = (Desk::reach(allowed)?, desk.clock.now());
     desk.db
@@ -302,9 +310,15 @@ pub(super) async fn answer(
             .await
             .db("answer a question")?;
             let Some(asked_by) = asked_by else {
-                return Err(Refusal::conflict("review.answered", "这个核实请求已有人答复，请刷新页面查看。").into());
+                return Err(
+                    Refusal::conflict("review.answered", "这个核实请求已有人答复，请刷新页面查看。").into()
+                );
             };
-            let said = format!("{}答复：{word}{}{note}", desk.institution(question.institution_id), if note.is_empty() { "" } else { "；" });
+            let said = format!(
+                "{}答复：{word}{}{note}",
+                desk.institution(question.institution_id),
+                if note.is_empty() { "" } else { "；" }
+            );
             sqlx::query(
                 "update review_task set state = 'open', note = $2, updated_at = $3
                  where id = $1 and state = 'asked' and not exists (

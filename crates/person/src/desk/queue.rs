@@ -171,7 +171,10 @@ pub(super) async fn page(
         rows,
         paging: Paging::Numbered { page, per_page: PAGE, total },
         exports,
-        empty: ("没有待核对的登记", "您的辖区内，没有符合条件的待核对登记。新的登记到达或批量重新关联后，拿不准的会出现在这里。"),
+        empty: (
+            "没有待核对的登记",
+            "您的辖区内，没有符合条件的待核对登记。新的登记到达或批量重新关联后，拿不准的会出现在这里。",
+        ),
         empty_action: None,
     };
     Ok(frame.page("待核对登记", html! {
@@ -195,8 +198,24 @@ pub(super) async fn csv(
     let (tasks, ..) = found(&desk, &allowed, &filter(&here), "person.review_export", EXPORTED, 0).await?;
     let eyes = Eyes { masks: &desk.masks, caller: allowed.caller(), open: false };
     let heads = [
-        "编号", "甲姓名", "甲性别", "甲出生日期", "甲机构", "乙姓名", "乙性别", "乙出生日期", "乙机构", "种类", "证据（比特）", "可能性", "优先级",
-        "县区", "提出时间", "状态", "处理人", "处理时间",
+        "编号",
+        "甲姓名",
+        "甲性别",
+        "甲出生日期",
+        "甲机构",
+        "乙姓名",
+        "乙性别",
+        "乙出生日期",
+        "乙机构",
+        "种类",
+        "证据（比特）",
+        "可能性",
+        "优先级",
+        "县区",
+        "提出时间",
+        "状态",
+        "处理人",
+        "处理时间",
     ];
     let side = |s: &Side| {
         [

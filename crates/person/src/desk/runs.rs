@@ -1,21 +1,24 @@
 //! `/index/runs`: evaluations of the whole registry: what each proposes, its statistics, how far it is.
 
+use axum::Form;
 use axum::extract::{Path, State};
+use axum::response::Redirect;
 use chrono::{DateTime, Utc};
-use kernel::{Refusal, Result};
+use kernel::{Caller, Refusal, Result};
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::Value;
-use store::{AuditEntry, DbDoing};
+use store::{AuditEntry, DbDoing, Gated};
 use web::route::Allowed;
 use web::ui::{
-    Column, Filter, Here, List, Paging, Progress, Row, Tone, badge, card, card_with, describe, fact, list, notice,
-    page_head, progress, table, thousands,
+    Column, Filter, Here, List, Paging, Progress, Row, Tone, badge, card, card_with, describe, fact, list,
+    notice, page_head, progress, table, thousands,
 };
 use web::{Frame, Reply};
 
 use super::read::Within;
 use super::show::Eyes;
-use super::{Desk, words};
+use super::{APPROVE, Desk, words};
 
 /// Rows on a page.
 const PAGE: i64 = 30;
@@ -67,11 +70,7 @@ const SELECT: &str = "
            failure
     from index_run where ($1 = '' or kind = $1) and ($2::bigint is null or id < $2) order by id desc limit $3";
 
-pub(super) async fn page(
-    State(desk): State<Desk>,
-    here: Here,
-    frame: Frame,
-) -> Reply<Markup> {
+pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> Reply<Markup> {
     let asked = here.get("kind").unwrap_or("").to_owned();
     let mut runs: Vec<Run> = sqlx::query_as(SELECT)
         .bind(&asked)
@@ -116,15 +115,144 @@ pub(super) async fn page(
         rows,
         paging: Paging::Cursor { before: None, after },
         exports: &[],
-        empty: ("还没有批量关联", "用新的模型重新评估全部登记后，提出的变动会列在这里，按统计审批后才执行。运维人员运行 minkang person relink 发起。"),
+        empty: (
+            "还没有批量关联",
+            "用新的模型重新评估全部登记后，提出的变动会列在这里，按统计审批后才执行。从右上角发起，或运行 minkang person relink。",
+        ),
         empty_action: None,
     };
     Ok(frame.page("批量关联", html! {
         (page_head(&[], "批量关联", "在内存中重新评估全部登记，得到一组拟议的变动；审批后分批执行，可以撤回。人工作出的结论始终保留。", html! {
             a.btn href="/index/models" { "比对模型" }
+            form.mk-inline method="post" action="/index/runs" data-confirm="训练只产生一个新模型，比较后再启用，不改变任何归属。现在开始吗？" { button.btn type="submit" { "训练模型" } input type="hidden" name="kind" value="train"; }
+            form.mk-inline method="post" action="/index/runs" data-confirm="重新评估只提出变动，审批后才执行。现在开始吗？" { button.btn.btn-primary type="submit" { "重新评估全部登记" } input type="hidden" name="kind" value="relink"; }
         }))
         (list(&here, &view))
     }))
+}
+
+/// What can be done with a run as it stands.
+fn acts(run: &Run, caller: &Caller) -> Markup {
+    let base = format!("/index/runs/{}", run.id);
+    let reason = |hint: &str| {
+        html! { input.form-control name="reason" required minlength="2" maxlength="200" placeholder=(hint) aria-label="理由" autocomplete="off"; }
+    };
+    html! {
+        @match run.state.as_str() {
+            "proposed" if caller.may(APPROVE) => (card("审批", html! {
+                p { "批准后分批执行；执行期间新的登记和人工结论优先，已变动过的不再改动。执行后可以整体撤回。" }
+                form.mk-inline method="post" action={ (base) "/decide" } {
+                    (reason("理由，例如：抽查 50 组无误"))
+                    button.btn.btn-primary type="submit" name="decision" value="approve" { "批准并执行" }
+                    button.btn type="submit" name="decision" value="reject" { "退回" }
+                }
+            })),
+            "proposed" => (notice(Tone::Info, "等待审批", "由有“居民主索引·审批”权限的人员审批。")),
+            "applied" if caller.may(APPROVE) => (card("撤回", html! {
+                form.mk-inline method="post" action={ (base) "/undo" } data-confirm="撤回后，这次批量关联改变的归属全部恢复。确定撤回吗？" {
+                    (reason("撤回的理由"))
+                    button.btn type="submit" { "撤回这次批量关联" }
+                }
+            })),
+            _ => {},
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Decision {
+    kind: String,
+    decision: String,
+    reason: String,
+}
+
+/// `POST /index/runs`: asks for a run by a job.
+pub(super) async fn start(
+    State(desk): State<Desk>,
+    allowed: Allowed,
+    Form(form): Form<Decision>,
+) -> Reply<Redirect> {
+    let (caller, now) = (allowed.caller(), desk.clock.now());
+    let kind = match form.kind.as_str() {
+        "train" => "train",
+        "relink" => "relink",
+        _ => return Err(Refusal::invalid("index.run_kind", "请选择“重新关联”或“训练模型”。").into()),
+    };
+    let waiting: bool = sqlx::query_scalar(
+        "select exists (select from index_run where state in ('running', 'applying', 'undoing') and kind <> 'audit')",
+    )
+    .fetch_one(desk.db.pool())
+    .await
+    .db("look for runs under way")?;
+    if waiting {
+        return Err(Refusal::conflict("index.run_busy", "已有一次批量关联或训练在进行，请等它结束。").into());
+    }
+    let run = desk.index.request_run(kind, &caller.name, now).await?;
+    let entry = AuditEntry {
+        act: "index.run",
+        object_kind: "index_run",
+        object_id: Some(run),
+        object_label: self::kind(kind).to_owned(),
+        ..AuditEntry::default()
+    };
+    let reach = Desk::reach(&allowed)?;
+    desk.db
+        .transaction(async |tx| {
+            store::audit::record(tx, reach.caller(), reach.purpose(), now, &entry).await.map(|_| ())
+        })
+        .await?;
+    Ok(Redirect::to(&format!("/index/runs/{run}")))
+}
+
+/// `POST /index/runs/{run}/decide`
+pub(super) async fn decide(
+    State(desk): State<Desk>,
+    allowed: Allowed,
+    Path(run): Path<String>,
+    Form(form): Form<Decision>,
+) -> Reply<Redirect> {
+    let run: i64 = run.parse().map_err(|_| unknown())?;
+    let (reach, now) = (Desk::reach(&allowed)?, desk.clock.now());
+    desk.index.decide_run(&reach, run, form.decision == "approve", &form.reason, now).await?;
+    Ok(Redirect::to(&format!("/index/runs/{run}")))
+}
+
+/// `POST /index/runs/{run}/undo`
+pub(super) async fn undo(
+    State(desk): State<Desk>,
+    allowed: Allowed,
+    Path(run): Path<String>,
+    Form(form): Form<Decision>,
+) -> Reply<Redirect> {
+    let run: i64 = run.parse().map_err(|_| unknown())?;
+    let (reach, now) = (Desk::reach(&allowed)?, desk.clock.now());
+    desk.index.undo_run(&reach, run, &form.reason, now).await?;
+    Ok(Redirect::to(&format!("/index/runs/{run}")))
+}
+
+/// `GET /index/runs/{run}/progress`: asked again while it works.
+pub(super) async fn progress_piece(State(desk): State<Desk>, Path(run): Path<String>) -> Reply<Markup> {
+    let id: i64 = run.parse().map_err(|_| unknown())?;
+    let (state, total, done): (String, i64, i64) =
+        sqlx::query_as("select state, total, done from index_run where id = $1")
+            .bind(id)
+            .fetch_optional(desk.db.pool())
+            .await
+            .db("read how far a run is")?
+            .ok_or_else(unknown)?;
+    Ok(under_way(id, &state, total, done))
+}
+
+fn under_way(id: i64, state: &str, total: i64, done: i64) -> Markup {
+    html! {
+        @if matches!(state, "running" | "applying" | "undoing") {
+            (progress(&Progress {
+                title: self::state(state).1, done: done.unsigned_abs(), total: (total > 0).then(|| total.unsigned_abs()),
+                unit: "条登记", rate: None, again: Some(&format!("/index/runs/{id}/progress")),
+            }))
+        } @else { (notice(Tone::Good, "已结束", "请刷新页面查看结果。")) }
+    }
 }
 
 fn unknown() -> Refusal {
@@ -177,10 +305,7 @@ pub(super) async fn one(
         (page_head(&[("批量关联", "/index/runs")], &format!("{} {}", kind(&run.kind), words::time(run.started_at)), "", badge(tone, word)))
         @if !run.failure.is_empty() { (notice(Tone::Bad, "没有完成", &run.failure)) }
         @if matches!(run.state.as_str(), "running" | "applying" | "undoing") {
-            (progress(&Progress {
-                title: word, done: run.done.unsigned_abs(), total: (run.total > 0).then(|| run.total.unsigned_abs()),
-                unit: "条登记", rate: None, again: None,
-            }))
+            (under_way(run.id, &run.state, run.total, run.done))
         }
         (card("概况", describe(&[
             fact("种类", kind(&run.kind)),
@@ -191,6 +316,7 @@ pub(super) async fn one(
             fact("结束", &run.finished_at.map(words::time).unwrap_or_default()),
         ])))
         (card("统计", statistics(&run.statistics)))
+        (acts(&run, allowed.caller()))
         @if run.kind == "relink" {
             (card_with("拟议的变动（抽样）", html! { small.mk-muted { "最多列出 " (SAMPLE) " 条" } }, html! {
                 @if rows.is_empty() { div.mk-card-body.mk-muted { "没有变动：现有的归属与新的评估一致，或涉及的都在您的辖区以外。" } }
@@ -201,24 +327,28 @@ pub(super) async fn one(
     Ok(frame.page("批量关联", body))
 }
 
+async fn moves(tx: &mut Gated<'_>, within: &Within, run: i64) -> Result<Vec<Move>> {
+    sqlx::query_as(
+        "select c.from_person, c.to_person, c.weight, c.state, i.name, i.institution_id
+         from index_change c join identity_record i on i.id = c.identity_id
+         where c.run_id = $1 and (i.institution_id = any($2) or i.region like any($3))
+         order by c.run_id, c.grp, c.identity_id limit $4",
+    )
+    .bind(run)
+    .bind(&within.institutions)
+    .bind(&within.regions)
+    .bind(SAMPLE)
+    .fetch_all(&mut ***tx)
+    .await
+    .db("read proposed changes")
+}
+
 async fn sample(desk: &Desk, allowed: &Allowed, run: i64) -> Result<Vec<Move>> {
     let (reach, now) = (Desk::reach(allowed)?, desk.clock.now());
     desk.db
         .personal(&reach, now, async |tx, reach| {
             let within = Within::of(reach, &*desk.institutions);
-            let moves: Vec<Move> = sqlx::query_as(
-                "select c.from_person, c.to_person, c.weight, c.state, i.name, i.institution_id
-                 from index_change c join identity_record i on i.id = c.identity_id
-                 where c.run_id = $1 and (i.institution_id = any($2) or i.region like any($3))
-                 order by c.run_id, c.grp, c.identity_id limit $4",
-            )
-            .bind(run)
-            .bind(&within.institutions)
-            .bind(&within.regions)
-            .bind(SAMPLE)
-            .fetch_all(&mut ***tx)
-            .await
-            .db("read proposed changes")?;
+            let moves = moves(tx, &within, run).await?;
             let entry = AuditEntry {
                 act: "person.run_view",
                 object_kind: "index_run",
@@ -269,7 +399,8 @@ pub(super) fn statistics(value: &Value) -> Markup {
             }
             Value::Array(all) if all.len() > 20 => facts.push(fact(path, &format!("{} 项", all.len()))),
             Value::Array(all) => {
-                let words: Vec<String> = all.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
+                let words: Vec<String> =
+                    all.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
                 facts.push(fact(path, &words.join("、")));
             }
             Value::Number(n) => match n.as_u64() {

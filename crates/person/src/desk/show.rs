@@ -19,7 +19,11 @@ pub(super) struct Eyes<'a> {
 impl Eyes<'_> {
     /// A value of this kind (of `catalog/masks.toml`; empty for what is never masked).
     pub(super) fn shown(&self, kind: &str, value: &str) -> String {
-        if self.open || kind.is_empty() { value.to_owned() } else { self.masks.shown_to(self.caller, kind, value) }
+        if self.open || kind.is_empty() {
+            value.to_owned()
+        } else {
+            self.masks.shown_to(self.caller, kind, value)
+        }
     }
 
     /// The value with what is not in `other` marked.
@@ -60,9 +64,13 @@ mod tests {
         let reviewer =
             Caller { roles: vec!["index_reviewer".into()], ..Caller::blank(kernel::CallerKind::Staff) };
         let eyes = Eyes { masks: &masks, caller: &reviewer, open: false };
-        let number = eyes.compared("citizen_id", Some("411503195811071234"), "411503195811701234").into_string();
+        let number =
+            eyes.compared("citizen_id", Some("411503195811071234"), "411503195811701234").into_string();
         assert_eq!(number, "411503******<mark class=\"mk-char\">**</mark>1234".replace("1234", "**1234"));
-        assert_eq!(eyes.compared("name", Some("张伟"), "张玮").into_string(), "张<mark class=\"mk-char\">玮</mark>");
+        assert_eq!(
+            eyes.compared("name", Some("张伟"), "张玮").into_string(),
+            "张<mark class=\"mk-char\">玮</mark>"
+        );
         let others = Caller { roles: vec!["auditor".into()], ..Caller::blank(kernel::CallerKind::Staff) };
         let eyes = Eyes { caller: &others, ..eyes };
         assert!(!eyes.compared("name", Some("张伟"), "张玮").into_string().contains('玮'));

@@ -8,7 +8,7 @@ use kernel::{Refusal, Result};
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
-use store::{AuditEntry, DbDoing};
+use store::{AuditEntry, DbDoing, Gated};
 use web::route::Allowed;
 use web::ui::{Column, Export, Filter as Choose, Here, List, Paging, Row, Tone, badge, list, page_head};
 use web::{Frame, Reply};
@@ -49,27 +49,37 @@ const LIST: &str = "
             and (i.institution_id = any($1) or i.region like any($2))))
     order by s.id desc limit $7";
 
-async fn found(desk: &Desk, allowed: &Allowed, here: &Here, act: &'static str, limit: i64) -> Result<Vec<Suspect>> {
-    let (reach, now) = (Desk::reach(allowed)?, desk.clock.now());
+async fn read(tx: &mut Gated<'_>, within: &Within, here: &Here, limit: i64) -> Result<Vec<Suspect>> {
     let state = match here.get("state") {
         Some(state @ ("explained" | "gone")) => state.to_owned(),
         _ => "open".to_owned(),
     };
     let text = |key: &str| here.get(key).unwrap_or("").trim().to_owned();
+    sqlx::query_as(LIST)
+        .bind(&within.institutions)
+        .bind(&within.regions)
+        .bind(&state)
+        .bind(text("kind"))
+        .bind(text("name"))
+        .bind(here.get("after").and_then(|a| a.parse::<i64>().ok()))
+        .bind(limit)
+        .fetch_all(&mut ***tx)
+        .await
+        .db("list suspicious people")
+}
+
+async fn found(
+    desk: &Desk,
+    allowed: &Allowed,
+    here: &Here,
+    act: &'static str,
+    limit: i64,
+) -> Result<Vec<Suspect>> {
+    let (reach, now) = (Desk::reach(allowed)?, desk.clock.now());
     desk.db
         .personal(&reach, now, async |tx, reach| {
             let within = Within::of(reach, &*desk.institutions);
-            let found: Vec<Suspect> = sqlx::query_as(LIST)
-                .bind(&within.institutions)
-                .bind(&within.regions)
-                .bind(&state)
-                .bind(text("kind"))
-                .bind(text("name"))
-                .bind(here.get("after").and_then(|a| a.parse::<i64>().ok()))
-                .bind(limit)
-                .fetch_all(&mut ***tx)
-                .await
-                .db("list suspicious people")?;
+            let found = read(tx, &within, here, limit).await?;
             let entry = AuditEntry {
                 act,
                 object_kind: "index_suspect",
@@ -85,9 +95,12 @@ async fn found(desk: &Desk, allowed: &Allowed, here: &Here, act: &'static str, l
 fn detail(value: &Value) -> String {
     let word = |value: &Value| match value {
         Value::String(text) => text.clone(),
-        Value::Array(all) => {
-            all.iter().take(4).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join("、")
-        }
+        Value::Array(all) => all
+            .iter()
+            .take(4)
+            .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join("、"),
         other => other.to_string(),
     };
     match value {
@@ -138,8 +151,8 @@ pub(super) async fn page(
         .collect();
     let kinds: Vec<(String, String)> =
         words::SUSPICIONS.iter().map(|k| (k.0.to_owned(), k.1.to_owned())).collect();
-    let states =
-        [("open", "待处理"), ("explained", "已说明"), ("gone", "已消除")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let states = [("open", "待处理"), ("explained", "已说明"), ("gone", "已消除")]
+        .map(|(a, b)| (a.to_owned(), b.to_owned()));
     let exports: &[Export<'_>] =
         if caller.may(EXPORT) { &[Export { label: "导出 CSV", path: "/index/suspects.csv" }] } else { &[] };
     let view = List {
@@ -160,7 +173,10 @@ pub(super) async fn page(
         rows,
         paging: Paging::Cursor { before: None, after },
         exports,
-        empty: ("没有可疑的人员", "每天夜间检查全部人员：死亡、性别、出生日期、住院有矛盾的，或名下登记过多的，会列在这里。"),
+        empty: (
+            "没有可疑的人员",
+            "每天夜间检查全部人员：死亡、性别、出生日期、住院有矛盾的，或名下登记过多的，会列在这里。",
+        ),
         empty_action: None,
     };
     Ok(frame.page("可疑人员", html! {
@@ -208,6 +224,34 @@ fn unknown() -> Refusal {
     Refusal::not_found("index.suspect_unknown", "没有找到这一项，或已由别人处理。请刷新列表。")
 }
 
+/// Notes why it is so; the person, when it is within reach and nobody was faster.
+async fn mark(
+    tx: &mut Gated<'_>,
+    within: &Within,
+    id: i64,
+    note: &str,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<i64>> {
+    sqlx::query_scalar(
+        "update index_suspect s set state = 'explained', note = $4, decided_name = $5, decided_at = $6
+         from person p
+         where s.id = $1 and s.state = 'open' and p.id = s.person_id and (p.region like any($3) or exists (
+             select from identity_record i where i.person_id = p.id
+               and (i.institution_id = any($2) or i.region like any($3))))
+         returning s.person_id",
+    )
+    .bind(id)
+    .bind(&within.institutions)
+    .bind(&within.regions)
+    .bind(note)
+    .bind(by)
+    .bind(now)
+    .fetch_optional(&mut ***tx)
+    .await
+    .db("explain a suspicious person")
+}
+
 /// `POST /index/suspects/{suspect}/explain`: it is so, and why.
 pub(super) async fn explain(
     State(desk): State<Desk>,
@@ -221,24 +265,8 @@ pub(super) async fn explain(
     desk.db
         .personal(&reach, now, async |tx, reach| {
             let within = Within::of(reach, &*desk.institutions);
-            let person: Option<i64> = sqlx::query_scalar(
-                "update index_suspect s set state = 'explained', note = $4, decided_name = $5, decided_at = $6
-                 from person p
-                 where s.id = $1 and s.state = 'open' and p.id = s.person_id and (p.region like any($3) or exists (
-                     select from identity_record i where i.person_id = p.id
-                       and (i.institution_id = any($2) or i.region like any($3))))
-                 returning s.person_id",
-            )
-            .bind(id)
-            .bind(&within.institutions)
-            .bind(&within.regions)
-            .bind(&note)
-            .bind(&reach.caller().name)
-            .bind(now)
-            .fetch_optional(&mut ***tx)
-            .await
-            .db("explain a suspicious person")?;
-            let person = person.ok_or_else(unknown)?;
+            let person =
+                mark(tx, &within, id, &note, &reach.caller().name, now).await?.ok_or_else(unknown)?;
             let entry = AuditEntry {
                 act: "person.explain",
                 object_kind: "index_suspect",
