@@ -283,13 +283,15 @@ impl<'m> Batch<'m> {
         &self.rows[from..from + fields]
     }
 
-    /// The levels of two records and the frequency bits of their agreements. `None` when a field excludes them.
-    fn compare(&self, model: &Model, a: u32, b: u32) -> Option<(u64, f64)> {
-        let (x, y) = (self.row(a), self.row(b));
+    /// Whether a field excludes that two records are one person.
+    fn excluded(&self, a: u32, b: u32) -> bool {
         let (p, q) = (self.exclusive[a as usize], self.exclusive[b as usize]);
-        if p != 0 && q != 0 && p != q {
-            return None;
-        }
+        p != 0 && q != 0 && p != q
+    }
+
+    /// The levels of two records and the frequency bits of their agreements.
+    fn compare(&self, model: &Model, a: u32, b: u32) -> (u64, f64) {
+        let (x, y) = (self.row(a), self.row(b));
         let mut pattern = 0_u64;
         for (at, field) in model.fields.iter().enumerate() {
             if x[at] == NONE || y[at] == NONE {
@@ -318,12 +320,15 @@ impl<'m> Batch<'m> {
                 frequency += model.frequency_bits(at, f64::from(seen), self.columns[at].filled as f64);
             }
         }
-        Some((pattern, frequency))
+        (pattern, frequency)
     }
 
     /// Bits with the prior of two records, or what a veto or rule makes of them.
     fn score(&self, model: &Model, a: u32, b: u32) -> f32 {
-        let Some((pattern, frequency)) = self.compare(model, a, b) else { return VETO as f32 };
+        if self.excluded(a, b) {
+            return VETO as f32;
+        }
+        let (pattern, frequency) = self.compare(model, a, b);
         self.score_of(model, pattern, frequency)
     }
 
@@ -454,11 +459,9 @@ impl<'m> Batch<'m> {
                 if !mix(u64::from(a), u64::from(b)).is_multiple_of(every) {
                     return;
                 }
-                if let Some((pattern, frequency)) = self.compare(model, a, b)
-                    && !model.vetoes.iter().any(|v| v.holds(pattern))
-                {
-                    *counts.entry((pattern, (frequency * 2.0).round() as i16)).or_default() += 1;
-                }
+                // Pairs that a veto keeps apart are not of one person, but tell how common relatives and namesakes are.
+                let (pattern, frequency) = self.compare(model, a, b);
+                *counts.entry((pattern, (frequency * 2.0).round() as i16)).or_default() += 1;
             });
         let mut all: HashMap<(u64, i16), u64> = HashMap::new();
         for part in parts {
@@ -572,7 +575,7 @@ impl<'m> Batch<'m> {
     /// Explains a pair of the batch as [`Model::compare`] does; for looking at results.
     #[must_use]
     pub fn levels(&self, model: &Model, a: u32, b: u32) -> Vec<(String, String)> {
-        let Some((pattern, _)) = self.compare(model, a, b) else { return Vec::new() };
+        let (pattern, _) = self.compare(model, a, b);
         (model.fields.iter().enumerate())
             .filter_map(|(at, f)| {
                 level(pattern, at).checked_sub(1).map(|l| (f.name.clone(), f.levels[l].name.clone()))

@@ -95,6 +95,8 @@ pub(crate) struct Counted {
 }
 
 const MOST_ROUNDS: u32 = 200;
+/// Bits of what cannot be.
+const NEVER: f64 = -300.0;
 /// Weight of the editor's guess beside the data, in pairs.
 const GUESS: f64 = 8.0;
 
@@ -153,6 +155,9 @@ pub(crate) fn learn(model: &Model, counted: &Counted, version: &str) -> Trained 
                 let l = level(*pattern, at);
                 same += log_m[at][l];
                 apart += log_u[at][l];
+            }
+            if model.vetoes.iter().any(|v| v.holds(*pattern)) {
+                same = NEVER;
             }
             let mut all = log_sum(same, apart);
             for ((bits, table), share) in bits.iter_mut().zip(&log_related).zip(&related) {

@@ -46,6 +46,8 @@ pub(crate) struct Name {
     parts: u8,
     latin: bool,
     unnamed: bool,
+    /// Of the unnamed: whether the name says which of several (张丽之大女).
+    ordinal: bool,
 }
 
 impl Name {
@@ -87,7 +89,8 @@ impl Name {
         let plain: String = signs.iter().collect();
         let unnamed = NEWBORN.iter().any(|n| plain.find(n).is_some_and(|at| at >= 6));
         let surname = if latin || parts > 1 || signs.len() > 5 { 0 } else { surname_length(&signs) as u8 };
-        Some((Self { signs: signs.into(), surname, parts, latin, unnamed }, raw))
+        let ordinal = unnamed && ordinal(&signs[signs.len().min(2)..]);
+        Some((Self { signs: signs.into(), surname, parts, latin, unnamed, ordinal }, raw))
     }
 
     /// The name as that of a child without one: the parent's, with a sign or a few behind it.
@@ -95,7 +98,8 @@ impl Name {
         let behind = self.signs.len().saturating_sub(parent.signs.len());
         let after =
             (1..=3).contains(&behind) && parent.signs.len() >= 2 && self.signs.starts_with(&parent.signs);
-        (after && !self.unnamed && !self.latin).then(|| Self { unnamed: true, ..self.clone() })
+        let ordinal = after && ordinal(&self.signs[parent.signs.len()..]);
+        (after && !self.unnamed && !self.latin).then(|| Self { unnamed: true, ordinal, ..self.clone() })
     }
 
     /// Whether this is a child without a name.
@@ -169,6 +173,13 @@ impl Name {
     }
 }
 
+/// Whether what stands behind a mother's name counts children.
+fn ordinal(behind: &[char]) -> bool {
+    behind
+        .iter()
+        .any(|c| matches!(c, '大' | '小' | '二' | '长' | '次' | '双' | '甲' | '乙' | 'a' | 'b' | '1' | '2'))
+}
+
 /// Whether characters are read as these letters, by any of their readings.
 fn read_as(signs: &[char], text: &[u8]) -> bool {
     let Some((first, rest)) = signs.split_first() else { return text.is_empty() };
@@ -204,7 +215,8 @@ const DIFFERENT: u8 = 11;
 /// The outcome of two names that are not written alike; `None` when one of them is no name yet (newborns).
 pub(crate) fn outcome(a: &Name, b: &Name) -> Option<u8> {
     if a.unnamed != b.unnamed {
-        return None;
+        // Of twins nobody knows which one it is.
+        return if a.ordinal || b.ordinal { Some(KIN) } else { None };
     }
     if a.unnamed {
         // 之子 and 之女, 之大 and 之小: children that were told apart on purpose. The same name says nothing.

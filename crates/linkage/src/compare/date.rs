@@ -74,7 +74,14 @@ impl Date {
 
     /// Whether two dates are of different people whatever slip one may be.
     pub(crate) fn is_other(&self, other: &Self) -> bool {
-        self.outcome(other) == 8 && self.year.abs_diff(other.year) >= 2
+        let years = self.year.abs_diff(other.year);
+        // A child born on its mother's birthday.
+        let birthday = self.month_day() == other.month_day() && (13..=70).contains(&years);
+        match self.outcome(other) {
+            8 => years >= 2,
+            4 => birthday,
+            _ => false,
+        }
     }
 
     pub(crate) const fn year(&self) -> u16 {

@@ -59,6 +59,8 @@ fn chinese_names() {
         ("欧阳丹丹", "欧阳晓梅", "surname"),
         ("张丽之子", "张浩然", "missing"),
         ("张丽之子", "张丽之女", "different"),
+        ("张丽之大女", "王浩然", "kin"),
+        ("张丽之大女", "张丽之小女", "different"),
         ("张丽之子", "张丽 之子", "missing"),
         ("无名氏", "张伟", "missing"),
         ("John Smith", "SMITH, JOHN", "variant"),
