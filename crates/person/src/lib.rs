@@ -64,6 +64,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0008_review_question",
         sql: include_str!("../migrations/0008_review_question.sql"),
     },
+    Migration {
+        context: "person",
+        name: "0009_claims",
+        sql: include_str!("../migrations/0009_claims.sql"),
+    },
 ];
 
 /// The protected columns of this context.

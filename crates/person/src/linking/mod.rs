@@ -261,9 +261,11 @@ impl MasterIndex {
         batch: i64,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        nearby::claim(tx, institution, &items).await?;
-        let meanwhile = nearby::registered_meanwhile(tx, institution, &items).await?;
+        let meanwhile = nearby::claim(tx, institution, &items).await?;
         items.retain(|item| item.before.is_some() || !meanwhile.contains(item.local_no));
+        if items.is_empty() {
+            return Ok(());
+        }
         for _ in 0..ROUNDS {
             let around = nearby::read(tx, engine, &items, self.candidates_per_key(), now).await?;
             let plan = decide::decide(engine, &around.around);

@@ -37,17 +37,24 @@ pub(super) struct Nearby {
 
 /// Takes part in the table of claims: whoever registers the same person at this moment waits here until this
 /// transaction ends, and then sees what it did. The rows are gone again at once; what makes others wait is that they
-/// were written by a transaction that has not ended. In order, so that two chunks cannot wait for each other.
-pub(super) async fn claim(tx: &mut Tx<'_>, institution: i64, items: &[Item<'_>]) -> Result<()> {
+/// were written by a transaction that has not ended. In order, so that two chunks cannot wait for each other. Tells which
+/// local numbers of new records somebody registered meanwhile.
+pub(super) async fn claim(
+    tx: &mut Tx<'_>,
+    institution: i64,
+    items: &[Item<'_>],
+) -> Result<HashSet<String>> {
     let blinder = tx.keyring().blinder(protect::Domain::Identity)?;
     let claim = |kind: &str, text: &str| {
         let digest = blinder.blind(kind, text);
         digest[..8].iter().fold(0_i64, |n, byte| n << 8 | i64::from(*byte))
     };
     let mut keys = BTreeSet::new();
+    let mut new = Vec::new();
     for item in items {
         if item.before.is_none() {
             keys.insert(claim("claim.local", &format!("{institution}号{}", item.local_no)));
+            new.push(item.local_no);
         }
         if let Some(number) = item.next.own_number() {
             keys.insert(claim_of_number(&hex(&blinder.blind(CITIZEN.kind, number))));
@@ -56,48 +63,29 @@ pub(super) async fn claim(tx: &mut Tx<'_>, institution: i64, items: &[Item<'_>])
             keys.insert(claim("claim.name", &format!("{}{birth}", initials(&item.next.name))));
         }
     }
-    hold(tx, &keys.into_iter().collect::<Vec<_>>()).await
+    let found: Vec<String> = sqlx::query_scalar("select person_claims($1, $2, $3)")
+        .bind(keys.into_iter().collect::<Vec<_>>())
+        .bind(institution as i32)
+        .bind(&new)
+        .fetch_all(&mut **tx)
+        .await
+        .db("claim who is being registered")?;
+    Ok(found.into_iter().collect())
+}
+
+/// Holds claims (sorted) until the transaction ends.
+pub(crate) async fn hold(tx: &mut Tx<'_>, keys: &[i64]) -> Result<()> {
+    sqlx::query("select person_claims($1, 0, '{}')")
+        .bind(keys)
+        .execute(&mut **tx)
+        .await
+        .db("claim citizen numbers")?;
+    Ok(())
 }
 
 /// The claim of a citizen number, from its blind index.
 pub(crate) fn claim_of_number(blind: &str) -> i64 {
     i64::from_str_radix(blind.get(..15).unwrap_or_default(), 16).unwrap_or_default()
-}
-
-/// Holds claims (sorted) until the transaction ends.
-pub(crate) async fn hold(tx: &mut Tx<'_>, keys: &[i64]) -> Result<()> {
-    sqlx::query("insert into link_claim (key) select unnest($1::bigint[]) on conflict do nothing")
-        .bind(keys)
-        .execute(&mut **tx)
-        .await
-        .db("claim who is being registered")?;
-    sqlx::query("delete from link_claim where key = any($1)")
-        .bind(keys)
-        .execute(&mut **tx)
-        .await
-        .db("take claims away")?;
-    Ok(())
-}
-
-/// Local numbers among these that somebody registered while this transaction waited for its claims.
-pub(super) async fn registered_meanwhile(
-    tx: &mut Tx<'_>,
-    institution: i64,
-    items: &[Item<'_>],
-) -> Result<HashSet<String>> {
-    let new: Vec<&str> = items.iter().filter(|i| i.before.is_none()).map(|i| i.local_no).collect();
-    if new.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let found: Vec<String> = sqlx::query_scalar(
-        "select local_no from identity_record where institution_id = $1 and local_no = any($2)",
-    )
-    .bind(institution as i32)
-    .bind(&new)
-    .fetch_all(&mut **tx)
-    .await
-    .db("look who was registered meanwhile")?;
-    Ok(found.into_iter().collect())
 }
 
 /// Records that share a key with records of the chunk; those that share most keys first, so many as are compared.
