@@ -4,6 +4,7 @@
 //! Because the same clustering decides here and over the whole registry, the order in which registrations arrive matters
 //! as little as it can, and evidence that comes later opens earlier links again.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
@@ -108,9 +109,9 @@ pub(crate) fn decide(engine: &Engine, around: &Neighbourhood) -> Plan {
         scorer.component(members, &near, &mut state, &mut fresh, &mut plan);
     }
     for node in around.nodes.iter().filter(|n| n.person.is_none()) {
-        if !state.records.contains_key(&node.id) {
+        if let Entry::Vacant(slot) = state.records.entry(node.id) {
             fresh -= 1;
-            state.records.insert(node.id, linked(node, fresh));
+            slot.insert(linked(node, fresh));
             state.persons.insert(fresh, Holder::default());
         }
     }

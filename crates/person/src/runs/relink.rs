@@ -2,6 +2,7 @@
 //! proposal with its statistics, and applied in chunks once somebody has approved it. Each chunk is an operation with its
 //! exact inverse, so that a whole run can be taken back.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -353,8 +354,8 @@ impl MasterIndex {
         }
         let mut targets: BTreeMap<i64, i64> = BTreeMap::new();
         for target in moves.iter().filter(|m| m.to.is_none()).map(|m| m.target) {
-            if !targets.contains_key(&target) {
-                targets.insert(target, recompute::fresh(tx, now).await?);
+            if let Entry::Vacant(slot) = targets.entry(target) {
+                slot.insert(recompute::fresh(tx, now).await?);
             }
         }
         let mut change = Change::default();
