@@ -391,6 +391,7 @@ impl Platform {
                 institutions: self.directory.clone(),
             }))
             .merge(person::interface::routes(person::interface::Interface {
+                index: self.person.clone(),
                 db: self.db.clone(),
                 clock: self.clock.clone(),
                 institutions: self.directory.clone(),

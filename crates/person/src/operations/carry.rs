@@ -243,7 +243,8 @@ pub(crate) async fn all_pairs(tx: &mut Tx<'_>) -> Result<Vec<(RecordId, RecordId
         .db("read decisions")
 }
 
-/// Whether each of these persons is within the reach: by one of the institutions, by residence, or by name.
+/// Whether each of these persons is within the reach: by one of the institutions, by residence, or by name. A person
+/// without records is nowhere: those who took the records answer for it.
 async fn within(
     tx: &mut Tx<'_>,
     reach: &Reach,
@@ -261,14 +262,16 @@ async fn within(
     .fetch_all(&mut **tx)
     .await
     .db("read where persons are known")?;
-    Ok(rows.iter().all(|(id, region, at)| {
-        reach.covers_person(*id)
-            || RegionCode::parse(region).is_ok_and(|r| reach.covers_region(&r))
-            || at
-                .iter()
-                .filter_map(|i| institutions.by_id(InstitutionId::new(i64::from(*i))))
-                .any(|card| reach.covers(card.id, &card.region))
-    }))
+    let mut known = rows.iter().filter(|(_, _, at)| !at.is_empty()).peekable();
+    Ok(known.peek().is_some()
+        && known.all(|(id, region, at)| {
+            reach.covers_person(*id)
+                || RegionCode::parse(region).is_ok_and(|r| reach.covers_region(&r))
+                || at
+                    .iter()
+                    .filter_map(|i| institutions.by_id(InstitutionId::new(i64::from(*i))))
+                    .any(|card| reach.covers(card.id, &card.region))
+        }))
 }
 
 pub(super) async fn carry_out(

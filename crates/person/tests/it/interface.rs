@@ -8,7 +8,7 @@ use axum::http::{Request, StatusCode};
 use kernel::access::InstitutionId;
 use kernel::{Act, Caller, CallerKind, Grant, Line, Span};
 use person::interface::{Interface, routes};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::TestDb;
 use tower::ServiceExt;
 
@@ -26,7 +26,12 @@ fn program(institution: InstitutionId) -> Caller {
 }
 
 fn app(db: &TestDb) -> Router {
-    let interface = Interface { db: db.db().clone(), institutions: Arc::new(Two), clock: testkit::clock() };
+    let interface = Interface {
+        index: Arc::new(person::MasterIndex::new(db.db().clone())),
+        db: db.db().clone(),
+        institutions: Arc::new(Two),
+        clock: testkit::clock(),
+    };
     routes(interface).into_router()
 }
 
@@ -47,8 +52,17 @@ async fn settled(db: &TestDb) {
 }
 
 async fn get(app: &Router, institution: InstitutionId, path: &str) -> (StatusCode, Value) {
-    let mut request = Request::get(path).body(Body::empty()).unwrap();
-    request.extensions_mut().insert(Arc::new(program(institution)));
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    send(app, program(institution), request).await
+}
+
+async fn post(app: &Router, caller: Caller, path: &str, body: Value) -> (StatusCode, Value) {
+    let request = Request::post(path).header("content-type", "application/json");
+    send(app, caller, request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+async fn send(app: &Router, caller: Caller, mut request: Request<Body>) -> (StatusCode, Value) {
+    request.extensions_mut().insert(Arc::new(caller));
     let response = app.clone().oneshot(request).await.unwrap();
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -133,4 +147,49 @@ async fn a_late_commit_is_not_passed_over() {
     settled(&db).await;
     let (_, after) = get(&app, COUNTY_HOSPITAL, &format!("{path}?after={next}")).await;
     assert_eq!(after["changes"].as_array().unwrap().len(), 2);
+}
+
+/// Two persons become one by `$merge`, the old number leads on, and the operation is taken back by its number.
+#[tokio::test]
+async fn a_merge_by_a_program_is_undone_by_its_number() {
+    let db = people().await;
+    let app = app(&db);
+    let person = async |local_no: &str| -> i64 {
+        sqlx::query_scalar("select person_id from identity_record where local_no = $1")
+            .bind(local_no)
+            .fetch_one(db.pool())
+            .await
+            .unwrap()
+    };
+    let index = person::MasterIndex::new(db.db().clone());
+    let child = registration("H7", "张小伟", "1", "2015-03-08", "");
+    link(&db, &index, COUNTY_HOSPITAL, &[child]).await.unwrap();
+    let (zhang, child) = (person("H1").await, person("H7").await);
+    assert_ne!(zhang, child);
+    let steward = |code: &str| {
+        let span = Span::Region(kernel::RegionCode::parse(code).unwrap());
+        Caller { grants: vec![Grant { line: Line::PersonIndex, act: Act::Write, span }], ..program(TOWNSHIP) }
+    };
+    let ask = |reason: &str| {
+        json!({ "resourceType": "Parameters", "parameter": [
+            { "name": "source-patient", "valueReference": { "reference": format!("Patient/{child}") } },
+            { "name": "target-patient", "valueReference": { "reference": format!("Patient/{zhang}") } },
+            { "name": "reason", "valueString": reason },
+        ] })
+    };
+    let path = "/fhir/Patient/$merge";
+    assert_eq!(post(&app, program(COUNTY_HOSPITAL), path, ask("同一人")).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(post(&app, steward("4115"), path, ask("")).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(post(&app, steward("42"), path, ask("同一人")).await.0, StatusCode::NOT_FOUND);
+    let (status, done) = post(&app, steward("4115"), path, ask("同一人，家长登记的小名")).await;
+    assert_eq!(status, StatusCode::OK, "{done}");
+    assert_eq!(done["parameter"][1]["valueReference"]["reference"], format!("Patient/{zhang}"));
+    assert_eq!(person("H7").await, zhang);
+    let undo = format!("/api/v1/index/operations/{}/undo", done["parameter"][2]["valueInteger"]);
+    let (status, undone) = post(&app, steward("4115"), &undo, json!({ "reason": "看错了" })).await;
+    assert_eq!((status, undone["moved"].as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{undone}");
+    assert_eq!(person("H7").await, child);
+    let order = json!({ "kind": "merge", "into": zhang, "from": child, "reason": "同一人" });
+    let (status, done) = post(&app, steward("4115"), "/api/v1/index/operations", order).await;
+    assert_eq!((status, done["person"].as_i64()), (StatusCode::OK, Some(zhang)), "{done}");
 }
