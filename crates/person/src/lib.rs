@@ -69,6 +69,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0009_claims",
         sql: include_str!("../migrations/0009_claims.sql"),
     },
+    Migration { context: "person", name: "0010_scraps", sql: include_str!("../migrations/0010_scraps.sql") },
 ];
 
 /// The protected columns of this context.

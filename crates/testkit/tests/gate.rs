@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Tables whose rows are about a person.
-const PERSONAL: [&str; 17] = [
+const PERSONAL: [&str; 19] = [
     "person",
     "identity_record",
     "identity_event",
     "identity_pair",
     "person_operation",
     "person_pin",
+    "search_key",
+    "search_entry",
     "review_task",
     "index_change",
     "index_suspect",

@@ -160,6 +160,21 @@ pub async fn serve(
         }
     });
     let sealing = tokio::spawn(crate::commands::audit::keep_sealing(&platform, stop.clone()));
+    // Registrations that are new or changed are found by scraps a second later.
+    let (db, over) = (platform.db.clone(), stop.clone());
+    let finding = tokio::spawn(async move {
+        loop {
+            match person::search::scraps::round(&db).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "keep the keys of the search"),
+            }
+            tokio::select! {
+                () = over.cancelled() => break,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    });
     let rules = platform.identity.clone();
     let ruling = tokio::spawn(async move {
         loop {
@@ -204,7 +219,7 @@ pub async fn serve(
     heeding.abort();
     ruling.abort();
     minding.abort();
-    for mut task in [background, working, sealing] {
+    for mut task in [background, working, sealing, finding] {
         if tokio::time::timeout(GRACE, &mut task).await.is_err() {
             task.abort();
         }

@@ -4,6 +4,7 @@
 mod find;
 mod pages;
 mod query;
+pub mod scraps;
 
 use std::sync::Arc;
 
@@ -36,5 +37,7 @@ pub fn routes(pages: SearchPages) -> Routes<()> {
     Routes::new()
         .get("/persons", Access::Needs(NEED), pages::page)
         .get("/api/v1/persons", Access::Needs(NEED), pages::json)
+        .get("/persons/scraps", Access::Needs(scraps::NEED), scraps::pages::page)
+        .get("/api/v1/persons/scraps", Access::Needs(scraps::NEED), scraps::pages::json)
         .with_state(pages)
 }

@@ -64,7 +64,8 @@ pub(super) async fn page(
     }
     let today = pages.clock.today();
     let name_of = |region: &RegionCode| pages.institutions.region_name(region);
-    Ok(frame.page("居民查询", view(&here, &answer, today, &name_of)))
+    let by_scraps = allowed.caller().may(super::scraps::NEED);
+    Ok(frame.page("居民查询", view(&here, &answer, by_scraps, today, &name_of)))
 }
 
 #[derive(Serialize)]
@@ -125,7 +126,7 @@ pub(super) async fn json(
 }
 
 /// A person of the list as this caller sees them: masked by role (`catalog/masks.toml`).
-fn masked(p: PersonFound, masks: &Masks, caller: &Caller) -> PersonFound {
+pub(super) fn masked(p: PersonFound, masks: &Masks, caller: &Caller) -> PersonFound {
     let shown = |kind: &str, value: &str| masks.shown_to(caller, kind, value);
     PersonFound {
         name: shown("name", &p.name),
@@ -136,7 +137,13 @@ fn masked(p: PersonFound, masks: &Masks, caller: &Caller) -> PersonFound {
     }
 }
 
-fn view(here: &Here, answer: &Answer, today: NaiveDate, name_of: &dyn Fn(&RegionCode) -> String) -> Markup {
+fn view(
+    here: &Here,
+    answer: &Answer,
+    by_scraps: bool,
+    today: NaiveDate,
+    name_of: &dyn Fn(&RegionCode) -> String,
+) -> Markup {
     let columns = [
         Column::text("姓名"),
         Column::text("性别"),
@@ -167,7 +174,9 @@ fn view(here: &Here, answer: &Answer, today: NaiveDate, name_of: &dyn Fn(&Region
         ),
     };
     html! {
-        (page_head(&[], "居民查询", "一个查询框：身份证号（18 位或 15 位）、姓名、拼音首字母、电话、卡号、患者编号。同名较多时可在姓名后加出生年份，如“张伟 1965”。每次查询都会记入审计日志。", html! {}))
+        (page_head(&[], "居民查询", "一个查询框：身份证号（18 位或 15 位）、姓名、拼音首字母、电话、卡号、患者编号。同名较多时可在姓名后加出生年份，如“张伟 1965”。每次查询都会记入审计日志。", html! {
+            @if by_scraps { a.btn href="/persons/scraps" { "线索查找" } }
+        }))
         @if capped {
             p.mk-muted role="status" { "符合条件的登记很多，只列出了前一部分。请补充姓名，或在姓名后加出生年份。" }
         }
@@ -205,11 +214,11 @@ fn row(p: &PersonFound, today: NaiveDate, name_of: &dyn Fn(&RegionCode) -> Strin
 }
 
 /// The division's name; nothing where it is unknown.
-fn region_name(region: &RegionCode, name_of: &dyn Fn(&RegionCode) -> String) -> String {
+pub(super) fn region_name(region: &RegionCode, name_of: &dyn Fn(&RegionCode) -> String) -> String {
     if *region == RegionCode::NATION { String::new() } else { name_of(region) }
 }
 
-fn sex(code: &str) -> &'static str {
+pub(super) fn sex(code: &str) -> &'static str {
     match code {
         "1" => "男",
         "2" => "女",
@@ -246,8 +255,9 @@ mod tests {
         let person = masked(person, &masks, &doctor);
         let outcome = Ok(Found { people: vec![person], total: 1, capped: false });
         let here = Here::new("/persons", "q=zw");
-        let html = view(&here, &Answer { page: 1, outcome }, day("2025-05-15"), &|_| "信阳市平桥区".into())
-            .into_string();
+        let html =
+            view(&here, &Answer { page: 1, outcome }, true, day("2025-05-15"), &|_| "信阳市平桥区".into())
+                .into_string();
         assert!(html.contains("/record/42") && html.contains("张伟") && html.contains("45 岁"));
         assert!(html.contains("信阳市平桥区") && !html.contains("13800138000") && !html.contains("19800101"));
         for (outcome, words) in [
@@ -255,7 +265,7 @@ mod tests {
             (Err(TooVague::TooShort), "条件太短"),
             (Ok(Found::default()), "没有找到这位居民"),
         ] {
-            let html = view(&here, &Answer { page: 1, outcome }, day("2025-05-15"), &|_| String::new());
+            let html = view(&here, &Answer { page: 1, outcome }, true, day("2025-05-15"), &|_| String::new());
             assert!(html.into_string().contains(words), "{words}");
         }
     }

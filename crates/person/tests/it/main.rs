@@ -7,6 +7,7 @@ mod index;
 mod interface;
 mod linking;
 mod model_checked;
+mod scraps;
 mod search;
 
 use contracts::{Demographics, Linker};
