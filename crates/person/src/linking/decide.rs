@@ -116,6 +116,19 @@ pub(crate) fn decide(engine: &Engine, around: &Neighbourhood) -> Plan {
         }
     }
     forward(&before, &mut state);
+    // A record nearby whose number its person does not hold: somebody does who is not near. Holders are read, and claims
+    // taken, only for the numbers of the chunk.
+    let asked: BTreeSet<&Number> =
+        around.nodes.iter().filter(|n| n.moving).filter_map(|n| n.number.as_ref()).collect();
+    for node in around.nodes.iter().filter(|n| !n.moving) {
+        let held = node.person.and_then(|p| around.persons.get(&p)).and_then(|p| p.number.as_ref());
+        if let Some(number) = &node.number
+            && held != Some(number)
+            && !asked.contains(number)
+        {
+            state.held_elsewhere.insert(number.clone());
+        }
+    }
     state.settle();
     for node in around.nodes.iter().filter(|n| n.moving && n.number.is_some()) {
         let person = state.records.get(&node.id).map(|r| r.person);

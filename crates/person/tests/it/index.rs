@@ -248,6 +248,23 @@ async fn later_evidence_opens_a_link_again() {
 }
 
 #[tokio::test]
+async fn a_number_in_dispute_stays_with_its_holder_whoever_comes_near_the_other() {
+    let (db, index) = city().await;
+    let n = number("1980-03-14", 1);
+    let holder = registration("a", "司徒德胜", "1", "1980-03-14", &n);
+    let other = with_phone(registration("b", "欧阳建国", "1", "1980-03-14", &n), "13812345678");
+    let near = with_phone(registration("c", "欧阳建国", "1", "1980-03-14", ""), "13812345678");
+    let holder = link(&db, &index, COUNTY_HOSPITAL, &[holder]).await.unwrap()[0];
+    let other = link(&db, &index, TOWNSHIP, &[other]).await.unwrap()[0];
+    assert_eq!(count(&db, "select count(*) from review_task where kind = 'number'").await, 1);
+    let near = link(&db, &index, InstitutionId::new(3), &[near]).await.unwrap()[0];
+    assert_eq!(person_of(&db, near).await, person_of(&db, other).await);
+    let held: i64 = count(&db, "select id from person where citizen_blind is not null").await;
+    assert_eq!(held, person_of(&db, holder).await);
+    assert_sound(&db).await;
+}
+
+#[tokio::test]
 async fn the_order_of_arrival_does_not_matter() {
     let phone = "13812345678";
     let n = number("1980-03-14", 1);
