@@ -33,6 +33,8 @@ pub(super) struct Nearby {
     pub versions: BTreeMap<i64, i32>,
     /// Plain citizen numbers by their blind index.
     pub numbers: HashMap<String, String>,
+    /// Persons whose number was written before numbers were encrypted.
+    pub plain: BTreeSet<i64>,
 }
 
 /// Takes part in the table of claims: whoever registers the same person at this moment waits here until this
@@ -231,8 +233,9 @@ pub(super) async fn read(
     for (id, holder) in holders {
         nearby.versions.insert(id, holder.version);
         let number = holder.citizen_blind.as_deref().map(hex).or_else(|| {
-            // Written before numbers were encrypted.
-            holder.plain.as_deref().and_then(|plain| seal.blind(CITIZEN, plain)).as_deref().map(hex)
+            let plain = holder.plain.as_deref().and_then(|plain| seal.blind(CITIZEN, plain));
+            nearby.plain.extend(plain.is_some().then_some(id));
+            plain.as_deref().map(hex)
         });
         nearby.around.persons.insert(id, Holder { number, merged_into: holder.merged_into });
     }

@@ -82,7 +82,7 @@ pub(super) async fn write(
 
     free_numbers(tx, &plan.change).await?;
     let first_of = make(tx, items, nearby, &plan, &drawn, place.now).await?;
-    give_numbers(tx, nearby, &plan, &drawn).await?;
+    give_numbers(tx, items, nearby, &plan, &drawn).await?;
     let (old, new): (Vec<&Item<'_>>, Vec<&Item<'_>>) = items.iter().partition(|i| i.before.is_some());
     let inserted: HashMap<String, i64> = events::insert(tx, place.institution, place.now, &new)
         .await?
@@ -231,18 +231,24 @@ async fn make(
 /// Gives persons that exist the numbers that they hold from now on.
 async fn give_numbers(
     tx: &mut Tx<'_>,
+    items: &[Item<'_>],
     nearby: &Nearby,
     plan: &Plan,
     drawn: &BTreeMap<PersonId, PersonId>,
 ) -> Result<()> {
     let made: BTreeSet<PersonId> = drawn.values().copied().collect();
-    let given: Vec<(PersonId, &str)> = plan
+    let mut given: BTreeMap<PersonId, &str> = plan
         .change
         .numbers
         .iter()
         .filter(|(id, _)| !made.contains(id))
         .filter_map(|(id, step)| Some((*id, nearby.numbers.get(step.after.as_ref()?)?.as_str())))
         .collect();
+    // Who still has a plain number gets it encrypted now: records claim it by its blind index.
+    for person in items.iter().map(|i| i.person).filter(|p| nearby.plain.contains(p)) {
+        let number = plan.next.persons.get(&person).and_then(|p| p.number.as_ref());
+        given.extend(number.and_then(|n| nearby.numbers.get(n)).map(|n| (person, n.as_str())));
+    }
     if given.is_empty() {
         return Ok(());
     }
@@ -251,9 +257,9 @@ async fn give_numbers(
         "update person p set citizen_id = t.number, citizen_blind = t.blind
          from unnest($1::bigint[], $2::text[], $3::bytea[]) as t (id, number, blind) where p.id = t.id",
     )
-    .bind(given.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(seal.texts(CITIZEN, given.iter().map(|(_, n)| *n))?)
-    .bind(seal.blinds(CITIZEN, given.iter().map(|(_, n)| *n)))
+    .bind(given.keys().copied().collect::<Vec<_>>())
+    .bind(seal.texts(CITIZEN, given.values().copied())?)
+    .bind(seal.blinds(CITIZEN, given.values().copied()))
     .execute(&mut **tx)
     .await
     .db("give citizen numbers")?;

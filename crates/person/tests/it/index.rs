@@ -248,6 +248,26 @@ async fn later_evidence_opens_a_link_again() {
 }
 
 #[tokio::test]
+async fn a_number_from_before_encryption_is_found_and_claimed() {
+    let (db, index) = city().await;
+    let n = number("1980-03-14", 1);
+    let row = |local: &str| registration(local, "欧阳建国", "1", "1980-03-14", &n);
+    let a = link(&db, &index, COUNTY_HOSPITAL, &[row("a")]).await.unwrap()[0];
+    for sql in [
+        "update identity_record set citizen_id = $1, credential_no = $1, citizen_blind = null, own_blind = null,
+            claim_blind = null, credential_blind = null",
+        "update person set citizen_id = $1, citizen_blind = null",
+    ] {
+        sqlx::query(sql).bind(&n).execute(db.pool()).await.unwrap();
+    }
+    let b = link(&db, &index, TOWNSHIP, &[row("b")]).await.unwrap()[0];
+    assert_eq!(person_of(&db, a).await, person_of(&db, b).await);
+    index.write_keys(testkit::clock().now()).await.unwrap();
+    assert_sound(&db).await;
+    assert_eq!(count(&db, "select count(*) from identity_record where claim_blind is not null").await, 2);
+}
+
+#[tokio::test]
 async fn a_number_in_dispute_stays_with_its_holder_whoever_comes_near_the_other() {
     let (db, index) = city().await;
     let n = number("1980-03-14", 1);
