@@ -302,6 +302,7 @@ impl Platform {
             institutions: directory.clone(),
             clock: clock.clone(),
             masks: catalog.masks.clone(),
+            codes: directory.clone(),
             notices: Some(Arc::new(identity::notice::Sender)),
         };
         let mut panels = vec![
@@ -402,6 +403,7 @@ impl Platform {
                 institutions: self.directory.clone(),
                 clock: self.clock.clone(),
                 masks: self.catalog.masks.clone(),
+                codes: self.directory.clone(),
                 notices: Some(Arc::new(identity::notice::Sender)),
             }))
             .merge(self.exchange.routes())

@@ -48,7 +48,7 @@ const ALIKE: [&str; 36] = [
     "珍真",
 ];
 
-/// What stands in the registration instead; no number, address, contact or card is known there.
+/// What stands in the registration instead; no number, address in words, contact or card is known there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Slip {
     /// Name as heard.
@@ -57,6 +57,20 @@ pub(crate) struct Slip {
     pub birth: Option<NaiveDate>,
     /// The telephone of whoever came along; empty where nobody was asked.
     pub phone: String,
+    /// How much of the division was taken down.
+    pub place: Place,
+}
+
+/// How much of the division of the address is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// The county.
+    County,
+    /// All of it.
+    Village,
 }
 
 /// The slip of an institution about a person; `None` for most.
@@ -69,7 +83,8 @@ pub(crate) fn slip(seed: u64, person: u64, institution: usize, name: &str, birth
     let understood = (heard.is_none() || dice.chance(0.15)).then(|| understood(birth, &mut dice));
     let phone =
         if dice.chance(0.2) { format!("139{:08}", dice.between(0, 99_999_999)) } else { String::new() };
-    Some(Slip { name: heard, birth: understood, phone })
+    let place = *dice.pick(&[Place::Unknown, Place::County, Place::County, Place::Village]);
+    Some(Slip { name: heard, birth: understood, phone, place })
 }
 
 /// The name with one character that sounds alike.

@@ -3,7 +3,7 @@
 use catalog::CodeTables;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
-use crate::clerk::{Slip, slip};
+use crate::clerk::{Place, Slip, slip};
 use crate::illness::{ADMISSIONS, AILMENTS, Ailment, CHRONIC, DELIVERIES, DIABETES, HYPERTENSION};
 use crate::laboratory::{Panel, State};
 use crate::medicine::{DRUGS, drug};
@@ -504,7 +504,13 @@ impl<'x> Scene<'x, '_> {
             let clerk = self.colleague(institution);
             let age = person.age(at.date());
             let mut row = self.full_row("patient", institution, at);
-            let slipped = self.slip(institution).is_some();
+            let slip = self.slip(institution);
+            let slipped = slip.is_some();
+            match slip.map(|s| s.place) {
+                Some(Place::County) => row.put("region", person.region.at(Tier::County)),
+                Some(Place::Village) => row.put("region", person.region),
+                _ => &mut row,
+            };
             if !slipped {
                 row.put("card_kind", "2")
                     .put(

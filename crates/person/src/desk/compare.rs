@@ -118,9 +118,9 @@ const LINES: [Line; 16] = [
     ("联系人姓名", "guardian", "name", |_, r| r.contact_name.clone()),
     ("联系人电话", "contact_phone", "phone", |_, r| r.contact_phone.clone()),
     ("卡号", "card_no", "card", |_, r| r.card_no.clone()),
-    ("民族代码", "ethnicity", "", |_, r| r.ethnicity.clone()),
-    ("ABO 血型", "blood_abo", "", |_, r| r.blood_abo.clone()),
-    ("Rh 血型", "blood_rh", "", |_, r| r.blood_rh.clone()),
+    ("民族", "ethnicity", "", |desk, r| desk.code("gb3304_ethnicity", &r.ethnicity)),
+    ("ABO 血型", "blood_abo", "", |desk, r| desk.code("cv04_50_005_abo", &r.blood_abo)),
+    ("Rh 血型", "blood_rh", "", |desk, r| desk.code("cv04_50_020_rh", &r.blood_rh)),
     ("死亡日期", "died_on", "", |_, r| day(r.died_on)),
     ("登记种类", "special", "", |_, r| words::special(&r.special).to_owned()),
 ];
@@ -206,7 +206,7 @@ pub(super) fn side_by_side(
                     (source_row("院内编号", all, parts.is_some(), |r| html! { (eyes.shown("local_no", &r.local_no)) }))
                     (source_row("首次登记", all, parts.is_some(), |r| html! { (r.first_at.map(words::time).unwrap_or_default()) }))
                     (source_row("最近更新", all, parts.is_some(), |r| html! {
-                        (words::time(r.updated_at)) @if r.events > 1 { br; small.mk-muted { "共 " (r.events) " 次变动" } }
+                        (words::time(r.updated_at)) @if r.events > 1 { small.mk-muted { "共 " (r.events) " 次变动" } }
                     }))
                     (source_row("来源", all, parts.is_some(), |r| html! { @if r.registered { "患者登记" } @else { "诊疗记录中提到" } }))
                     (source_row("归属依据", all, parts.is_some(), |r| html! { (words::rule(&r.link_rule)) }))

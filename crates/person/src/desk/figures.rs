@@ -202,7 +202,6 @@ pub(super) async fn page(
         (page_head(&[("待核对登记", "/index/review")], "积压与工效", "有多少待核对、等了多久；谁处理了多少、要多久。", html! {
             @if allowed.caller().may(EXPORT) { a.btn href=(download) download { "导出 CSV" } }
         }))
-        section.mk-card { (filter_form(&here, &[Filter::Pick { name: "length", label: "时间", options: &lengths }])) }
         (figures(&[
             figure("待处理", waiting.to_string(), "项", Some("/index/review")),
             figure("其中紧急", sum(|b| b.urgent).to_string(), "项", None),
@@ -210,6 +209,7 @@ pub(super) async fn page(
             figure("新提出", opened.to_string(), &span, None),
             figure("已处理", decided.to_string(), &span, Some("/index/review?state=done")),
         ]))
+        section.mk-card { (filter_form(&here, &[Filter::Pick { name: "length", label: "时间", options: &lengths }])) }
         (chart(&Chart {
             id: "by-day",
             title: "每天提出与处理（项）",
@@ -218,7 +218,7 @@ pub(super) async fn page(
             download: None,
             height: Height::Low,
         }))
-        (card_with("积压（按县区）", html! {}, html! {
+        (card_with("积压（按县区）", html! { small.mk-muted { "含另一方在外县、由上级核对的" } }, html! {
             @if backlog.is_empty() { div.mk-card-body.mk-muted { "您的辖区内没有待处理的。" } }
             @else { (table(&here, &[Column::text("县区"), Column::number("待核对"), Column::number("待复核"), Column::number("待机构答复"), Column::number("其中紧急"), Column::number("等得最久")], &backlog)) }
         }))

@@ -24,7 +24,7 @@ mod words;
 use std::sync::Arc;
 
 use catalog::Masks;
-use contracts::{DeskPanel, Institutions, Notices};
+use contracts::{DeskPanel, Institutions, Notices, Terminology};
 use kernel::access::InstitutionId;
 use kernel::{Act, Clock, Id, Line, Need, Purpose, Reach, Result};
 use store::Db;
@@ -61,6 +61,8 @@ pub struct Desk {
     pub clock: Arc<dyn Clock>,
     /// What is masked for whom.
     pub masks: Arc<Masks>,
+    /// Code tables, for names of codes.
+    pub codes: Arc<dyn Terminology>,
     /// Tells an institution's engineers; `None` where nobody is told.
     pub notices: Option<Arc<dyn Notices>>,
 }
@@ -74,6 +76,13 @@ impl Desk {
         self.institutions
             .by_id(InstitutionId::new(i64::from(id)))
             .map_or_else(|| "（已注销的机构）".to_owned(), |card| card.name.clone())
+    }
+
+    /// The name of a code; the code itself where the table does not have it.
+    fn code(&self, table: &str, code: &str) -> String {
+        let tables = self.codes.tables();
+        let name = tables.get(table).and_then(|t| t.name_of(code)).map(ToString::to_string);
+        name.unwrap_or_else(|| code.to_owned())
     }
 
     /// The name of a county by its six digits.

@@ -55,7 +55,7 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
                     },
                     html! { @if m.parameters.is_some() { "由登记训练" } @else { "按目录的初始值" } },
                     html! { (thousands(m.trained_on.unsigned_abs())) },
-                    html! { (m.actor) br; small.mk-muted { (words::time(m.trained_at)) } },
+                    html! { (m.actor) small.mk-muted { (words::time(m.trained_at)) } },
                     html! { (m.in_force_at.map(words::time).unwrap_or_default()) },
                 ],
             )

@@ -134,6 +134,8 @@ fn readable(desk: &Desk, eyes: &Eyes<'_>, field: Field, value: &str) -> String {
     match field {
         Field::Sex if value == "0" => String::new(),
         Field::Sex => words::sex(value).to_owned(),
+        Field::BloodAbo => desk.code("cv04_50_005_abo", value),
+        Field::BloodRh => desk.code("cv04_50_020_rh", value),
         Field::Region => match RegionCode::parse(value) {
             Ok(code) if code != RegionCode::NATION => desk.institutions.region_name(&code),
             _ => String::new(),
@@ -223,7 +225,7 @@ fn best(desk: &Desk, eyes: &Eyes<'_>, seen: &Seen, acts: bool) -> Markup {
                                             @for r in &others {
                                                 li {
                                                     (match field {
-                                                        Field::Sex | Field::Region => html! { (readable(desk, eyes, *field, &said(r, *field))) },
+                                                        Field::Sex | Field::Region | Field::BloodAbo | Field::BloodRh => html! { (readable(desk, eyes, *field, &said(r, *field))) },
                                                         _ => eyes.compared(mask(*field), Some(value), &said(r, *field)),
                                                     })
                                                     " " small.mk-muted { (desk.institution(r.institution)) " " (words::time(r.updated_at)) }
@@ -278,7 +280,7 @@ fn registrations(desk: &Desk, eyes: &Eyes<'_>, seen: &Seen, acts: bool) -> Marku
                     @for r in &seen.records {
                         tr id={ "r" (r.id) } {
                             @if several && acts { td { input type="checkbox" name="record" value=(r.id) form=(form) aria-label={ "拆出 " (desk.institution(r.institution)) " 的登记" }; } }
-                            td { (desk.institution(r.institution)) @if !r.special.is_empty() { " " (badge(Tone::Info, words::special(&r.special))) } @if !r.registered { br; small.mk-muted { "诊疗记录中提到" } } }
+                            td { (desk.institution(r.institution)) @if !r.special.is_empty() { " " (badge(Tone::Info, words::special(&r.special))) } @if !r.registered { small.mk-muted { "诊疗记录中提到" } } }
                             td { (eyes.shown("local_no", &r.local_no)) }
                             td { (eyes.compared("name", Some(&seen.person.name), &r.name)) " " small { (words::sex(&r.sex)) } }
                             td { (eyes.compared("birth_date", Some(&seen.person.value("birth_date")), &r.birth_date.map(|d| d.to_string()).unwrap_or_default())) }

@@ -94,8 +94,8 @@ fn side(desk: &Desk, eyes: &Eyes<'_>, side: &Side) -> Markup {
     let birth = side.birth_date.map(|d| eyes.shown("birth_date", &d.to_string())).unwrap_or_default();
     html! {
         (eyes.shown("name", &side.name)) @if side.name.is_empty() { span.mk-muted { "（未登记姓名）" } }
-        " " small { (words::sex(&side.sex)) " " (birth) }
-        br; small.mk-muted { (desk.institution(side.institution)) }
+        small { (words::sex(&side.sex)) " " (birth) }
+        small.mk-muted { (desk.institution(side.institution)) }
     }
 }
 
@@ -118,9 +118,9 @@ pub(super) async fn page(
         .map(|t| {
             let ((tone, state), (urgent, priority)) = (words::state(&t.state, &t.outcome), words::priority(t.priority));
             let last = if done {
-                html! { (t.decided_name) br; small.mk-muted { (t.decided_at.map(words::time).unwrap_or_default()) } }
+                html! { (t.decided_name) small.mk-muted { (t.decided_at.map(words::time).unwrap_or_default()) } }
             } else {
-                html! { span title=(words::time(t.opened_at)) { (words::since(t.opened_at, now)) } @if !t.first_name.is_empty() { br; small.mk-muted { (t.first_name) " 初核" } } @else if !t.assignee_name.is_empty() { br; small.mk-muted { (t.assignee_name) " 看过" } } }
+                html! { span title=(words::time(t.opened_at)) { (words::since(t.opened_at, now)) } @if !t.first_name.is_empty() { small.mk-muted { (t.first_name) " 初核" } } @else if !t.assignee_name.is_empty() { small.mk-muted { (t.assignee_name) " 看过" } } }
             };
             Row::to(
                 format!("/index/review/{}", t.id),

@@ -94,7 +94,7 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
                     badge(tone, word),
                     html! { (r.model_version) },
                     html! { @if r.total > 0 { (thousands(r.done.unsigned_abs())) " / " (thousands(r.total.unsigned_abs())) } },
-                    html! { (r.actor) br; small.mk-muted { (words::time(r.started_at)) } },
+                    html! { (r.actor) small.mk-muted { (words::time(r.started_at)) } },
                     html! { (r.finished_at.map(words::time).unwrap_or_default()) },
                 ],
             )

@@ -130,12 +130,12 @@ pub(super) async fn page(
                 format!("/index/persons/{}", s.person_id),
                 vec![
                     html! { (eyes.shown("name", &s.name)) " " small { (words::sex(&s.sex)) " " (s.birth_date.map(|d| eyes.shown("birth_date", &d.to_string())).unwrap_or_default()) } },
-                    html! { (badge(Tone::Warn, kind)) br; small.mk-muted { (meaning) } },
+                    html! { (badge(Tone::Warn, kind)) small.mk-muted { (meaning) } },
                     html! { (detail(&s.detail)) },
                     html! { span.mk-date { (words::time(s.found_at)) } },
                     html! {
                         @match (s.state.as_str(), s.decided_at) {
-                            ("explained", at) => { (badge(Tone::Good, "已说明")) " " (s.note) br; small.mk-muted { (s.decided_name) " " (at.map(words::time).unwrap_or_default()) } },
+                            ("explained", at) => { (badge(Tone::Good, "已说明")) " " (s.note) small.mk-muted { (s.decided_name) " " (at.map(words::time).unwrap_or_default()) } },
                             ("gone", _) => (badge(Tone::Neutral, "已消除")),
                             _ if caller.may(WRITE) => details.mk-undo { summary.mk-link { "情况属实，说明原因" }
                                 form method="post" action={ "/index/suspects/" (s.id) "/explain" } {

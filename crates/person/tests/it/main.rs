@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod care;
+mod desk;
 mod divisions;
 mod index;
 mod interface;
