@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use contracts::{Demographics, Terminology};
 use kernel::access::InstitutionId;
-use kernel::{Act, Caller, CallerKind, Grant, Id, Line, RegionCode, Span};
+use kernel::{Act, Caller, CallerKind, Clock, Grant, Id, Line, RegionCode, Span};
 use person::desk::{Desk, routes};
 use testkit::TestDb;
 use tower::ServiceExt;
@@ -92,7 +92,28 @@ impl City {
         (self.register(COUNTY_HOSPITAL, row(1)).await, self.register(TOWNSHIP, row(3)).await)
     }
 
-    /// Two registrations that nothing but sound and birth connect: a task for one person.
+    /// Two registrations that nothing but sound and birth connect, and the question whether they are one person. Asked
+    /// here, whatever the model in force thinks of them.
+    async fn asked(&self) -> (i64, i64) {
+        let (a, b) = self.alike().await;
+        sqlx::query(
+            "insert into review_task (kind, a, b, identities, weight, probability, contributions, priority, county,
+                opened_at, updated_at)
+             select 'similar', $1, $2, array[$1, $2]::bigint[], 12, 0.7,
+                '[{\"field\": \"name\", \"level\": \"homophone\", \"weight\": 7.6}]', 3, '411503', $3, $4
+             where not exists (select from review_task)",
+        )
+        .bind(a)
+        .bind(b)
+        .bind(testkit::clock().now())
+        .bind(testkit::clock().now() - chrono::Duration::hours(1))
+        .execute(self.db.pool())
+        .await
+        .unwrap();
+        (a, b)
+    }
+
+    /// Two registrations that nothing but sound and birth connect.
     async fn alike(&self) -> (i64, i64) {
         let row = |local: &str, name: &str, id: &str| Demographics {
             region: "411503102001".into(),
@@ -145,6 +166,8 @@ impl City {
 }
 
 fn assert_has(page: &str, words: &[&str], lacks: &[&str]) {
+    // Marks on single characters do not part the words.
+    let page = page.replace("<mark class=\"mk-char\">", "").replace("</mark>", "");
     for word in words {
         assert!(page.contains(word), "{word} is missing in {page}");
     }
@@ -179,15 +202,7 @@ async fn the_queue_and_the_comparison_show_what_is_in_reach_masked_and_audited()
     let whole = number("1980-03-14", 1);
     assert_has(
         &page,
-        &[
-            "是不是同一人",
-            "欧阳建国",
-            "411503********",
-            "mk-char",
-            "mk-bit-for",
-            "另一人复核",
-            "data-key=\"1\"",
-        ],
+        &["是不是同一人", "欧阳建国", "411503********", "mk-bit-for", "另一人复核", "data-key=\"1\""],
         &[whole.as_str(), "13812345678", "显示完整号码"],
     );
     // In full: a right of its own, and an act in the trail.
@@ -214,7 +229,7 @@ async fn the_queue_and_the_comparison_show_what_is_in_reach_masked_and_audited()
 #[tokio::test]
 async fn one_decision_leads_to_the_next_and_is_never_asked_again() {
     let city = City::new().await;
-    let (a, b) = city.alike().await;
+    let (a, b) = city.asked().await;
     assert_ne!(city.person(a).await, city.person(b).await);
     let li = reviewer(1, "李核对", "4115");
     let (_, _, first) = city.send(Request::get("/index/review/next").body(Body::empty()).unwrap(), &li).await;
@@ -335,7 +350,8 @@ async fn a_person_is_merged_split_and_pinned_by_hand_with_reasons() {
     let (_, page) = city.get(&format!("{merge}?q=卓文"), &li).await;
     assert_has(&page, &[&format!("other={other}"), "卓文玮"], &[&format!("other={one}\"")]);
     let (_, page) = city.get(&format!("{merge}?other={other}"), &li).await;
-    assert_has(&page, &["合并为一人", "mk-char"], &[]);
+    assert!(page.contains("mk-char"), "{page}");
+    assert_has(&page, &["合并为一人"], &[]);
     let form = format!("other={other}&reason=本人电话确认");
     let (status, _, to) = city.post(&merge, &form, &li).await;
     assert_eq!((status, to), (StatusCode::SEE_OTHER, format!("/index/persons/{one}")));
