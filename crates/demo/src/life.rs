@@ -2,6 +2,7 @@
 
 use catalog::CodeTables;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+use kernel::Tier;
 
 use crate::clerk::{Place, Slip, slip};
 use crate::illness::{ADMISSIONS, AILMENTS, Ailment, CHRONIC, DELIVERIES, DIABETES, HYPERTENSION};
@@ -506,11 +507,12 @@ impl<'x> Scene<'x, '_> {
             let mut row = self.full_row("patient", institution, at);
             let slip = self.slip(institution);
             let slipped = slip.is_some();
-            match slip.map(|s| s.place) {
-                Some(Place::County) => row.put("region", person.region.at(Tier::County)),
-                Some(Place::Village) => row.put("region", person.region),
-                _ => &mut row,
-            };
+            let place = slip.map(|s| s.place);
+            if place == Some(Place::County) {
+                row.put("region", person.region.at(Tier::County));
+            } else if place == Some(Place::Village) {
+                row.put("region", person.region);
+            }
             if !slipped {
                 row.put("card_kind", "2")
                     .put(
