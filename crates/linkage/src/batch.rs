@@ -13,7 +13,7 @@ use crate::train::{Counted, Trained, learn};
 use crate::value::{Record, Value};
 
 /// Random pairs from which the shares among strangers are taken.
-const RANDOM_PAIRS: usize = 2_000_000;
+const RANDOM_PAIRS: usize = 800_000;
 /// Candidate pairs from which is learnt at most; of more, a random part.
 const TRAINING_PAIRS: u64 = 4_000_000;
 /// A mark for a value that is missing.
