@@ -13,6 +13,7 @@
 //! [`evaluate`] scores a result against the truth, [`guess_model`] makes a model for a file nobody described.
 
 mod batch;
+mod blocks;
 mod cluster;
 mod compare;
 mod evaluate;
