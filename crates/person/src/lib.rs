@@ -64,11 +64,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0008_review_question",
         sql: include_str!("../migrations/0008_review_question.sql"),
     },
-    Migration {
-        context: "person",
-        name: "0009_claims",
-        sql: include_str!("../migrations/0009_claims.sql"),
-    },
+    Migration { context: "person", name: "0009_claims", sql: include_str!("../migrations/0009_claims.sql") },
     Migration { context: "person", name: "0010_scraps", sql: include_str!("../migrations/0010_scraps.sql") },
 ];
 

@@ -62,7 +62,7 @@ pub(super) async fn look(
             let (one, other) = (person(whole.a), person(whole.b));
             if one != other {
                 let second = entry(other, &whole.task.b.name);
-                store::audit::record(&mut **tx, reach.caller(), reach.purpose(), now, &second).await?;
+                store::audit::record(tx, reach.caller(), reach.purpose(), now, &second).await?;
             }
             let first = entry(one, &whole.task.a.name);
             Ok((Seen { whole, all, questions }, first))
@@ -282,8 +282,8 @@ fn view(desk: &Desk, allowed: &Allowed, seen: &Seen, here: &Here, open: bool) ->
         @if task.state == "second" {
             (notice(Tone::Info, &format!("{} 判断“{}”，须另一人复核", task.first_name, words::outcome(&whole.first_outcome)),
                 if own_first { "您不能复核自己的结论，请处理下一项。" } else { whole.note.as_str() }))
-        } @else if !whole.note.is_empty() && task.state != "done" {
-            (notice(Tone::Neutral, "上次的说明", &whole.note))
+        } @else if task.state == "asked" || task.state == "open" && !seen.questions.is_empty() && !whole.note.is_empty() {
+            (notice(Tone::Neutral, if task.state == "asked" { "已请机构核实，等待答复" } else { "机构已答复" }, if task.state == "asked" { "" } else { whole.note.as_str() }))
         }
         @if task.state == "done" { (outcome(allowed, whole)) }
         section.mk-card {

@@ -57,7 +57,7 @@ async fn look(desk: &Desk, allowed: &Allowed, id: &str, here: &Here) -> Result<S
                     person_id: Some(other.id),
                     ..AuditEntry::default()
                 };
-                store::audit::record(&mut **tx, reach.caller(), reach.purpose(), now, &entry).await?;
+                store::audit::record(tx, reach.caller(), reach.purpose(), now, &entry).await?;
             }
             let entry = AuditEntry {
                 act: "person.search",

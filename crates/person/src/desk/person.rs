@@ -199,7 +199,8 @@ fn best(desk: &Desk, eyes: &Eyes<'_>, seen: &Seen, acts: bool) -> Markup {
                 thead { tr { th scope="col" { "项目" } th scope="col" { "取值" } th scope="col" { "出处" } th scope="col" { "依据" } th scope="col" { "其他说法" } } }
                 tbody {
                     @for (field, value) in &rows {
-                        @let source = person.sources.get(field.code()).and_then(|id| of(*id));
+                        @let source = person.sources.get(field.code()).and_then(|id| of(*id))
+                            .or_else(|| seen.records.iter().find(|r| said(r, *field) == *value));
                         @let pin = source.and_then(|s| seen.pins.iter().find(|p| p.identity_id == s.id && p.field == field.code()));
                         @let agree = seen.records.iter().filter(|r| said(r, *field) == *value).count();
                         @let others: Vec<&Registration> = seen.records.iter()

@@ -41,11 +41,7 @@ pub(super) struct Nearby {
 /// transaction ends, and then sees what it did. The rows are gone again at once; what makes others wait is that they
 /// were written by a transaction that has not ended. In order, so that two chunks cannot wait for each other. Tells which
 /// local numbers of new records somebody registered meanwhile.
-pub(super) async fn claim(
-    tx: &mut Tx<'_>,
-    institution: i64,
-    items: &[Item<'_>],
-) -> Result<HashSet<String>> {
+pub(super) async fn claim(tx: &mut Tx<'_>, institution: i64, items: &[Item<'_>]) -> Result<HashSet<String>> {
     let blinder = tx.keyring().blinder(protect::Domain::Identity)?;
     let claim = |kind: &str, text: &str| {
         let digest = blinder.blind(kind, text);
