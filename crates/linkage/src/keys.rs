@@ -17,6 +17,9 @@ pub struct Key {
     pub rule: u16,
 }
 
+/// Keys that one rule gives one registration at most.
+const MOST_KEYS: usize = 16;
+
 /// A map whose keys are hashes already.
 pub(crate) type ByHash<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
@@ -121,31 +124,40 @@ impl Model {
     /// The blocking keys of a registration, each once. Registrations that share one are candidates.
     #[must_use]
     pub fn keys(&self, record: &Record) -> Vec<Key> {
-        let mut out = Vec::with_capacity(self.blocks.len() + 2);
-        let mut sources: Vec<Vec<u64>> = Vec::new();
+        let mut out: Vec<Key> = Vec::with_capacity(self.blocks.len() + 2);
+        // Rules share parts: each is made once. Where the hashes of a part lie in `hashes`.
+        let mut made: Vec<(usize, Part, usize, usize)> = Vec::with_capacity(16);
+        let mut hashes: Vec<u64> = Vec::with_capacity(24);
         for (rule, block) in self.blocks.iter().enumerate() {
-            sources.clear();
+            let mut keys = [0_u64; MOST_KEYS];
+            let mut count = 1;
             for (field, part) in &block.parts {
-                let Some(value) = record.value(*field) else { break };
-                let mut found = Vec::new();
-                crate::keys::part(&self.hasher, value, *part, &mut found);
-                if found.is_empty() {
+                let known = made.iter().find(|m| m.0 == *field && m.1 == *part).map(|m| (m.2, m.3));
+                let (from, to) = known.unwrap_or_else(|| {
+                    let from = hashes.len();
+                    if let Some(value) = record.value(*field) {
+                        crate::keys::part(&self.hasher, value, *part, &mut hashes);
+                    }
+                    made.push((*field, *part, from, hashes.len()));
+                    (from, hashes.len())
+                });
+                let before = keys;
+                let combined = (before[..count].iter())
+                    .flat_map(|key| hashes[from..to].iter().map(move |hash| mix(*key, *hash)));
+                let mut made_now = 0;
+                for (slot, key) in keys.iter_mut().zip(combined) {
+                    *slot = key;
+                    made_now += 1;
+                }
+                count = made_now;
+                if count == 0 {
                     break;
                 }
-                sources.push(found);
             }
-            if sources.len() < block.parts.len() {
-                continue;
-            }
-            let mut hashes = vec![0];
-            for found in &sources {
-                hashes =
-                    hashes.iter().flat_map(|h| found.iter().map(move |f| mix(*h, *f))).take(16).collect();
-            }
-            for hash in hashes {
+            for key in &keys[..count] {
                 // The rule stands in front, so that keys of one rule lie side by side.
-                let hash = (rule as u64) << 56 | hash >> 8;
-                if !out.iter().any(|k: &Key| k.hash == hash) {
+                let hash = (rule as u64) << 56 | key >> 8;
+                if !out.iter().any(|k| k.hash == hash) {
                     out.push(Key { hash, rule: rule as u16 });
                 }
             }
@@ -206,11 +218,13 @@ pub(crate) fn part(hasher: &Hasher, value: &Value, part: Part, out: &mut Vec<u64
                 bytes(&region[..n]);
             }
         }
-        (Part::First(n), More::Signs(signs)) => bytes(signs.get(..usize::from(n)).unwrap_or_default()),
+        (Part::First(n), More::Signs(signs)) => {
+            bytes(signs.as_slice().get(..usize::from(n)).unwrap_or_default())
+        }
         (Part::First(n), More::Citizen(signs, _)) => {
             bytes(signs.get(..usize::from(n)).unwrap_or_default());
         }
-        (Part::Last(n), More::Signs(signs)) => bytes(last(signs, n)),
+        (Part::Last(n), More::Signs(signs)) => bytes(last(signs.as_slice(), n)),
         (Part::Last(n), More::Citizen(signs, _)) => bytes(last(signs, n)),
         (Part::First(n), More::Text(text)) => bytes(first_chars(text, n).as_bytes()),
         (Part::First(n), More::Words(words)) => bytes(first_chars(&words.text, n).as_bytes()),

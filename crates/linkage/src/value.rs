@@ -85,12 +85,31 @@ pub(crate) enum More {
     Date(date::Date),
     Number(f64),
     /// Signs of an identifier, telephone number, postcode: letters and digits only.
-    Signs(Box<[u8]>),
+    Signs(Signs),
+    /// Nothing: equal or not is all there is.
+    Whole,
     /// The 18 signs and whether they make a valid number that may be the person's own.
     Citizen([u8; 18], bool),
     Chinese(Box<chinese::Name>),
     Region([u8; 12]),
     Address(Box<address::Address>),
+}
+
+/// At most twenty letters and digits in place; longer ones are cut off here, not in their hash.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Signs([u8; 20], u8);
+
+impl Signs {
+    fn new(signs: &[u8]) -> Self {
+        let length = signs.len().min(20);
+        let mut kept = [0; 20];
+        kept[..length].copy_from_slice(&signs[..length]);
+        Self(kept, length as u8)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.0.get(..usize::from(self.1)).unwrap_or_default()
+    }
 }
 
 /// A text of several words.
@@ -196,7 +215,8 @@ pub(crate) fn prepare(kind: Kind, text: &str, hasher: &Hasher) -> Option<Value> 
             if plain.is_empty() {
                 return None;
             }
-            one(hasher.hash(plain.as_bytes()), More::Text(plain.into_boxed_str()))
+            let hash = hasher.hash(plain.as_bytes());
+            one(hash, if kind == Kind::Category { More::Whole } else { More::Text(plain.into_boxed_str()) })
         }
         Kind::Words => {
             let plain = plain(text, false);
@@ -238,11 +258,11 @@ pub(crate) fn prepare(kind: Kind, text: &str, hasher: &Hasher) -> Option<Value> 
             if signs.is_empty() || all_one(&signs) && signs.len() > 3 {
                 return None;
             }
-            one(hasher.hash(&signs), More::Signs(signs.into()))
+            one(hasher.hash(&signs), More::Signs(Signs::new(&signs)))
         }
         Kind::Phone => {
             let signs = phone(text)?;
-            one(hasher.hash(&signs), More::Signs(signs.into()))
+            one(hasher.hash(&signs), More::Signs(Signs::new(&signs)))
         }
         Kind::CitizenId => citizen(text, hasher),
         Kind::Region => {

@@ -86,8 +86,15 @@ impl Name {
             // 张 伟: a space for the looks.
             parts = 1;
         }
-        let plain: String = signs.iter().collect();
-        let unnamed = NEWBORN.iter().any(|n| plain.find(n).is_some_and(|at| at >= 6));
+        // Behind at least two characters of the mother's name.
+        let unnamed = signs.len() >= 4
+            && NEWBORN.iter().any(|n| {
+                let first = n.chars().next();
+                (2..signs.len()).any(|at| {
+                    Some(signs[at]) == first
+                        && n.chars().eq(signs[at..].iter().copied().take(n.chars().count()))
+                })
+            });
         let surname = if latin || parts > 1 || signs.len() > 5 { 0 } else { surname_length(&signs) as u8 };
         let ordinal = unnamed && ordinal(&signs[signs.len().min(2)..]);
         Some((Self { signs: signs.into(), surname, parts, latin, unnamed, ordinal }, raw))

@@ -16,7 +16,6 @@ pub(crate) fn outcome(kind: Kind, a: &Value, b: &Value) -> Option<u8> {
     let worst = (kind.outcomes().len() - 1) as u8;
     Some(match (&a.more, &b.more) {
         (More::Text(x), More::Text(y)) => match kind {
-            Kind::Category => worst,
             Kind::Email => email(x, y),
             Kind::Name => name(x, y),
             _ => text(x, y),
@@ -25,9 +24,9 @@ pub(crate) fn outcome(kind: Kind, a: &Value, b: &Value) -> Option<u8> {
         (More::Date(x), More::Date(y)) => x.outcome(y),
         (More::Number(x), More::Number(y)) => number(*x, *y),
         (More::Signs(x), More::Signs(y)) => match kind {
-            Kind::Phone => phone(x, y),
-            Kind::Postcode => postcode(x, y),
-            _ => identifier(x, y),
+            Kind::Phone => phone(x.as_slice(), y.as_slice()),
+            Kind::Postcode => postcode(x.as_slice(), y.as_slice()),
+            _ => identifier(x.as_slice(), y.as_slice()),
         },
         (More::Citizen(x, valid_x), More::Citizen(y, valid_y)) => citizen(x, *valid_x, y, *valid_y),
         (More::Chinese(x), More::Chinese(y)) => return chinese::outcome(x, y),
