@@ -390,6 +390,7 @@ impl Platform {
                 clock: self.clock.clone(),
                 masks: self.catalog.masks.clone(),
                 institutions: self.directory.clone(),
+                index: self.person.clone(),
             }))
             .merge(person::interface::routes(person::interface::Interface {
                 index: self.person.clone(),

@@ -13,6 +13,8 @@ use kernel::{Act, Clock, Line, Need};
 use store::Db;
 use web::{Access, Routes};
 
+use crate::MasterIndex;
+
 pub use find::{Found, PersonFound, search};
 pub use query::{BirthSpan, Query, TooVague};
 
@@ -30,6 +32,8 @@ pub struct SearchPages {
     pub clock: Arc<dyn Clock>,
     /// What is masked for whom.
     pub masks: Arc<catalog::Masks>,
+    /// Registers whom nobody knows.
+    pub index: Arc<MasterIndex>,
 }
 
 /// `/persons` and its JSON twin.
@@ -39,5 +43,7 @@ pub fn routes(pages: SearchPages) -> Routes<()> {
         .get("/api/v1/persons", Access::Needs(NEED), pages::json)
         .get("/persons/scraps", Access::Needs(scraps::NEED), scraps::pages::page)
         .get("/api/v1/persons/scraps", Access::Needs(scraps::NEED), scraps::pages::json)
+        .get("/persons/unknown", Access::Needs(scraps::REGISTER), scraps::unknown::form)
+        .post("/persons/unknown", Access::Needs(scraps::REGISTER), scraps::unknown::register)
         .with_state(pages)
 }

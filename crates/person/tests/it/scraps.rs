@@ -185,6 +185,7 @@ async fn the_page_tells_why_and_masks() {
         institutions: Arc::new(Two),
         clock: testkit::clock(),
         masks: catalog::shipped().unwrap().masks,
+        index: Arc::new(MasterIndex::new(db.db().clone())),
     };
     let app = routes(pages).into_router();
     let get = |path: &str, typing: bool, caller: Caller| {
@@ -237,4 +238,59 @@ async fn the_page_tells_why_and_masks() {
         .unwrap();
     assert_eq!(labels.len(), 5, "what is too vague is not looked for: {labels:?}");
     assert!(labels.iter().all(|l| !l.contains("8000")) && labels[0].starts_with("张建国 约 62 岁"));
+}
+
+#[tokio::test]
+async fn whom_nobody_knows_gets_a_number() {
+    let (db, _) = people().await;
+    let pages =
+        SearchPages {
+            db: db.db().clone(),
+            institutions: Arc::new(Two),
+            clock: testkit::clock(),
+            masks: catalog::shipped().unwrap().masks,
+            index: Arc::new(MasterIndex::new(db.db().clone()).with_options(
+                store::Settings::defaults(Arc::new(catalog::shipped().unwrap())),
+                Arc::new(Two),
+            )),
+        };
+    let app = routes(pages).into_router();
+    let post = |body: &'static str, institution| {
+        let mut request = Request::post("/persons/unknown")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .unwrap();
+        let span = Span::Institution(COUNTY_HOSPITAL);
+        let grants = vec![Grant { line: Line::Medical, act: Act::Write, span }];
+        let caller = Caller { grants, institution, ..doctor(region("411503")) };
+        request.extensions_mut().insert(Arc::new(caller));
+        let app = app.clone();
+        async move {
+            let response = app.oneshot(request).await.unwrap();
+            let status = response.status();
+            let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        }
+    };
+    // sex 1, age 60, "found at the station"
+    let good = "sex=1&age=60&circumstances=%E7%81%AB%E8%BD%A6%E7%AB%99%E6%99%95%E5%80%92";
+    let (status, page) = post(good, Some(COUNTY_HOSPITAL)).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    let number: String = sqlx::query_scalar(
+        "select local_no from identity_record where special = 'unknown' and institution_id = $1",
+    )
+    .bind(COUNTY_HOSPITAL.get() as i32)
+    .fetch_one(db.pool())
+    .await
+    .unwrap();
+    assert!(page.contains(&number) && page.contains("href=\"/record/"), "{page}");
+    for (body, institution, words) in [
+        ("sex=1&age=60&circumstances=x", Some(COUNTY_HOSPITAL), "请写明"),
+        ("age=300&circumstances=xxxxx", Some(COUNTY_HOSPITAL), "估计年龄"),
+        (good, None, "不属于任何医疗机构"),
+        (good, Some(TOWNSHIP), "没有找到这家机构"),
+    ] {
+        let (status, page) = post(body, institution).await;
+        assert!(!status.is_success() && page.contains(words), "{body}: {status} {page}");
+    }
 }

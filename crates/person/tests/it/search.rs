@@ -152,6 +152,7 @@ async fn a_search_is_audited_without_the_number_and_a_vague_one_is_none() {
         institutions: Arc::new(Two),
         clock: testkit::clock(),
         masks: catalog::shipped().unwrap().masks,
+        index: Arc::new(person::MasterIndex::new(db.db().clone())),
     };
     let app = routes(pages).into_router();
     let get = |path: String, caller: Option<Caller>| {

@@ -14,6 +14,7 @@ mod keys;
 pub(super) mod pages;
 mod question;
 mod sound;
+pub(super) mod unknown;
 
 use kernel::{Act, Line, Need};
 
@@ -21,6 +22,7 @@ pub use find::{Candidate, SHOWN, Scrapbook, scraps};
 pub use keep::round;
 pub use keys::Said;
 pub use question::{Fit, Question, Vague};
+pub use unknown::REGISTER;
 
 /// Who may look for somebody unknown may also break the glass: doctors, and the dispatcher of ambulances.
 pub const NEED: Need = Need::new(Line::Emergency, Act::Read);

@@ -20,6 +20,9 @@ use super::question::{GUESSED, Question, Vague};
 use crate::search::SearchPages;
 use crate::search::pages::{masked, region_name, sex};
 
+/// Where who is not found is registered.
+const UNKNOWN: (&str, &str) = ("登记身份不明患者", "/persons/unknown");
+
 struct Answer {
     outcome: Result<Scrapbook, Vague>,
     counties: Vec<(String, String)>,
@@ -78,8 +81,9 @@ pub(crate) async fn page(
 ) -> Reply<Response> {
     let answer = answer(&pages, &allowed, &here).await?;
     let opens = allowed.caller().may(crate::search::NEED);
+    let registers = allowed.caller().may(super::REGISTER);
     let name_of = |region: &RegionCode| pages.institutions.region_name(region);
-    let found = results(&answer.outcome, opens, pages.clock.today(), &name_of);
+    let found = results(&answer.outcome, (opens, registers), pages.clock.today(), &name_of);
     // Typing ahead asks for the list alone.
     if headers.contains_key("hx-request") {
         return Ok(found.into_response());
@@ -148,7 +152,7 @@ fn form(here: &Here, counties: &[(String, String)]) -> Markup {
 
 fn results(
     outcome: &Result<Scrapbook, Vague>,
-    opens: bool,
+    (opens, registers): (bool, bool),
     today: NaiveDate,
     name_of: &dyn Fn(&RegionCode) -> String,
 ) -> Markup {
@@ -164,7 +168,7 @@ fn results(
             (empty(
                 "没有找到符合的居民",
                 "请减少或放宽线索再试：只填姓名中的两个字，年龄上下放宽到 ±15，或只填电话尾号。超出您权限范围的居民不会显示。",
-                None,
+                registers.then_some(UNKNOWN),
             ))
             (still(book))
         };
@@ -189,6 +193,9 @@ fn results(
         }
         (still(book))
         (table(&Here::default(), &columns, &rows))
+        @if registers {
+            p.mk-card-body.mk-muted { "都不是？" a href=(UNKNOWN.1) { (UNKNOWN.0) } }
+        }
     }
 }
 
