@@ -16,8 +16,8 @@ use crate::care::{Carer, VISIT_HOLDS};
 use crate::sealed::{ADDRESS, CITIZEN, CONTACT_PHONE, PHONE, Seal, open, open_option};
 use crate::search::PersonFound;
 
-/// Entries looked at under one key.
-const RANGE: i64 = 8_000;
+/// Entries looked at in one step, under all of its keys together.
+const LOOKED_AT: i64 = 8_000;
 /// Registrations that are read and compared.
 const COMPARED: i64 = 200;
 /// People with whom a step is content.
@@ -48,8 +48,7 @@ pub struct Scrapbook {
 /// What a viewer reaches, as numbers of the index: institutions, ranges of divisions, registrations of own patients.
 struct Within {
     institutions: Option<Vec<i32>>,
-    from: Vec<i32>,
-    to: Vec<i32>,
+    divisions: String,
     patterns: Vec<String>,
     own: Vec<i64>,
 }
@@ -70,8 +69,7 @@ impl Within {
         if reach.covers_region(&RegionCode::NATION) {
             return Ok(Self {
                 institutions: None,
-                from: Vec::new(),
-                to: Vec::new(),
+                divisions: "{}".to_owned(),
                 patterns: Vec::new(),
                 own: Vec::new(),
             });
@@ -82,6 +80,9 @@ impl Within {
             let nine: String = prefix.chars().chain(std::iter::repeat(fill)).take(9).collect();
             nine.parse().unwrap_or(0)
         };
+        // A multirange is looked into by halving; a list of ranges would be gone through for every entry.
+        let ranges: Vec<String> =
+            scope.region_prefixes.iter().map(|p| format!("[{},{}]", edge(p, '0'), edge(p, '9'))).collect();
         let today = tx.now().map_or(NaiveDate::default(), |now| kernel::clock::to_china(now).date());
         let carer = tx.now().map_or_else(Carer::default, |_| Carer::of(&scope));
         let own = sqlx::query_scalar(OWN)
@@ -96,8 +97,7 @@ impl Within {
             .db("find registrations of own patients")?;
         Ok(Self {
             institutions: Some(mine),
-            from: scope.region_prefixes.iter().map(|p| edge(p, '0')).collect(),
-            to: scope.region_prefixes.iter().map(|p| edge(p, '9')).collect(),
+            divisions: format!("{{{}}}", ranges.join(",")),
             patterns: scope.region_prefixes.iter().map(|p| format!("{p}%")).collect(),
             own,
         })
@@ -117,20 +117,20 @@ const RANGES: &str = "
         ) r
     ), hit as (
         select identity_id, count(*) as keys, min(birth) as birth, min(sex) as sex, min(region) as region,
-               bool_or(tail = $8 and $8 <> 0) as called
+               bool_or(tail = $7 and $7 <> 0) as called
         from looked l
         where $5::int[] is null or l.institution = any($5)
-            or exists (select from unnest($6::int[], $7::int[]) as w (lo, hi) where l.region between w.lo and w.hi)
-            or l.identity_id = any($13)
+            or l.region <@ $6::text::int4multirange
+            or l.identity_id = any($12)
         group by identity_id
     )
     select identity_id, (select max(n) from (select count(*) as n from looked group by key) as k) as longest from hit
     order by called desc, keys desc,
-        (case when $9 = 0 then 0 else abs(birth - $9) end
-         + case when $10 <> 0 and sex in (1, 2) and sex <> $10 then 14 else 0 end
-         - case when region between $11 and $12 then 8 else 0 end),
+        (case when $8 = 0 then 0 else abs(birth - $8) end
+         + case when $9 <> 0 and sex in (1, 2) and sex <> $9 then 14 else 0 end
+         - case when region between $10 and $11 then 8 else 0 end),
         identity_id desc
-    limit $14";
+    limit $13";
 
 const RECORDS: &str = "
     select i.id, i.person_id, i.name, i.sex, i.birth_date, i.region, i.phone, i.contact_phone
@@ -205,14 +205,14 @@ async fn ranges(
         let nine: String = prefix.chars().chain(std::iter::repeat(fill)).take(9).collect();
         if prefix.is_empty() { -1 } else { nine.parse().unwrap_or(-1) }
     };
+    let range = LOOKED_AT / i64::try_from(keys.len().max(1)).unwrap_or(1);
     let rows = sqlx::query(RANGES)
         .bind(keys)
         .bind(from)
         .bind(to)
-        .bind(RANGE)
+        .bind(range)
         .bind(&within.institutions)
-        .bind(&within.from)
-        .bind(&within.to)
+        .bind(&within.divisions)
         .bind(called)
         .bind(middle)
         .bind(sex)
@@ -233,7 +233,7 @@ async fn ranges(
         Ok::<_, sqlx::Error>((ids, looked))
     };
     let (ids, looked): (Vec<i64>, i64) = read().db("read registrations")?;
-    let capped = looked >= RANGE || ids.len() as i64 >= COMPARED;
+    let capped = looked >= range || ids.len() as i64 >= COMPARED;
     Ok((ids, capped))
 }
 
