@@ -104,7 +104,7 @@ fn form(here: &Here, counties: &[(String, String)]) -> Markup {
     let around = GUESSED.to_string();
     html! {
         form.mk-filters method="get" action="/persons/scraps" role="search" hx-get="/persons/scraps"
-            hx-trigger="input changed delay:500ms, change, submit" hx-target="#scraps" hx-swap="innerHTML"
+            hx-trigger="input delay:500ms, submit" hx-target="#scraps" hx-swap="innerHTML"
             hx-push-url="false" {
             label.mk-filter-wide {
                 "姓名或其中几个字、拼音、首字母"
