@@ -176,15 +176,20 @@ fn holds(
     for (a, b) in constraints.apart.iter().filter(|(a, b)| inside(*a, *b)) {
         decided.insert(pair(assignment[*a as usize], assignment[*b as usize]));
     }
+    let values: HashMap<u32, u64> = (assignment.iter().zip(constraints.exclusive))
+        .filter(|(_, value)| **value != 0)
+        .map(|(person, value)| (*person, *value))
+        .collect();
     for edge in edges.iter().filter(|e| e.score >= constraints.review && inside(e.a, e.b)) {
         let (x, y) = (assignment[edge.a as usize], assignment[edge.b as usize]);
         if x == y || decided.contains(&pair(x, y)) {
             continue;
         }
-        let reason = held.get(&pair(x, y)).copied().unwrap_or(if edge.score >= constraints.link {
-            Reason::Contradicted
-        } else {
-            Reason::Unsure
+        let two_values = values.get(&x).zip(values.get(&y)).is_some_and(|(p, q)| p != q);
+        let reason = held.get(&pair(x, y)).copied().unwrap_or(match edge.score >= constraints.link {
+            _ if two_values => Reason::Exclusive,
+            true => Reason::Contradicted,
+            false => Reason::Unsure,
         });
         let (a, b) = pair(edge.a, edge.b);
         let hold = Hold { a, b, score: edge.score, reason };
@@ -451,5 +456,79 @@ impl<'c> Component<'c> {
                 *slot = (*slot).max(*reason);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APART: f32 = -40.0;
+
+    fn run(edges: &[(u32, u32, f32)], exclusive: &[u64], apart: &[(u32, u32)]) -> (Vec<u32>, Vec<Reason>) {
+        let edges: Vec<Edge> =
+            edges.iter().map(|(a, b, score)| Edge { a: *a, b: *b, score: *score }).collect();
+        let constraints =
+            Constraints { exclusive, apart, link: 6.0, review: 0.0, prior: -20.0, ..Constraints::default() };
+        let found = cluster(4, &edges, &constraints, &|_, _| APART);
+        (found.assignment, found.holds.iter().map(|h| h.reason).collect())
+    }
+
+    #[test]
+    fn merges_that_are_made_and_those_that_are_held() {
+        for (what, edges, exclusive, apart, expected, reasons) in [
+            ("good pairs", vec![(0, 1, 9.0), (2, 3, 9.0)], vec![], vec![], vec![0, 0, 2, 2], vec![]),
+            ("nothing", vec![(0, 1, -3.0)], vec![], vec![], vec![0, 1, 2, 3], vec![]),
+            ("unsure", vec![(0, 1, 3.0)], vec![], vec![], vec![0, 1, 2, 3], vec![Reason::Unsure]),
+            // 1 and 2 share a card; the others of the two persons have nothing in common.
+            (
+                "a chain through one card",
+                vec![(0, 1, 20.0), (2, 3, 20.0), (1, 2, 12.0)],
+                vec![],
+                vec![],
+                vec![0, 0, 2, 2],
+                vec![Reason::Contradicted],
+            ),
+            (
+                "two valid numbers",
+                vec![(0, 1, 20.0)],
+                vec![7, 8],
+                vec![],
+                vec![0, 1, 2, 3],
+                vec![Reason::Exclusive],
+            ),
+            (
+                "one that fits two persons with numbers",
+                vec![(0, 1, 12.0), (0, 2, 11.0)],
+                vec![0, 7, 8],
+                vec![],
+                vec![0, 1, 2, 3],
+                vec![Reason::Ambiguous, Reason::Ambiguous],
+            ),
+            (
+                "one that fits one of them better by far",
+                vec![(0, 1, 25.0), (0, 2, 7.0)],
+                vec![0, 7, 8],
+                vec![],
+                vec![0, 0, 2, 3],
+                vec![Reason::Exclusive],
+            ),
+            ("kept apart by people", vec![(0, 1, 30.0)], vec![], vec![(1, 0)], vec![0, 1, 2, 3], vec![]),
+        ] {
+            assert_eq!(run(&edges, &exclusive, &apart), (expected, reasons), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_people_put_together_stays_together() {
+        let constraints = Constraints {
+            together: &[(0, 3)],
+            exclusive: &[1, 0, 0, 0],
+            link: 6.0,
+            ..Constraints::default()
+        };
+        assert_eq!(cluster(4, &[], &constraints, &|_, _| APART).assignment, [0, 1, 2, 0]);
+        let exclusive = Constraints { exclusive: &[1, 0, 0, 2], ..constraints };
+        assert_eq!(cluster(4, &[], &exclusive, &|_, _| APART).assignment, [0, 1, 2, 3]);
     }
 }

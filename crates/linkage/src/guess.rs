@@ -23,6 +23,8 @@ pub struct Column<'a> {
 const ALL_PAIRS: usize = 2000;
 /// Blocking rules at most.
 const MOST_RULES: usize = 28;
+/// Records that are looked at at most to choose blocking rules.
+const SAMPLE: usize = 150_000;
 /// Values that are looked at to tell the kind.
 const LOOK: usize = 20_000;
 
@@ -217,6 +219,7 @@ fn kind(name: &str, look: &Look) -> Option<Kind> {
     if look.digits > 0.7 {
         if look.integers > 0.9
             && unique > 0.999
+            && look.greatest < 20.0 * look.filled
             && look.length < 8.0
             && hint.is_none_or(|h| h == Kind::Identifier)
             && look.filled > 50.0
@@ -499,6 +502,10 @@ fn blocks(chosen: &[Chosen<'_, '_>], records: usize, out: &mut String) {
     }
     let budget = 12 * records as u64 + 60_000;
     let cap = 300;
+    // Of a large file every so many-th record is looked at: pairs grow with the square, blocks with the share.
+    let step = records.div_ceil(SAMPLE).max(1);
+    let looked_at = (cap / step).max(2);
+    let all_pairs = |made: u64| made * (step * step) as u64;
     let hasher = Hasher::default();
     let mut narrow: Vec<(String, u64)> = Vec::new();
     let mut wide: Vec<(usize, String, Vec<Vec<u64>>)> = Vec::new();
@@ -523,7 +530,7 @@ fn blocks(chosen: &[Chosen<'_, '_>], records: usize, out: &mut String) {
                 format!("{}.{part}", field.column.name)
             };
             let Ok(part) = crate::keys::Part::parse(part, field.kind) else { continue };
-            let keys: Vec<Vec<u64>> = (field.column.values.iter())
+            let keys: Vec<Vec<u64>> = (field.column.values.iter().step_by(step))
                 .map(|v| {
                     let mut found = Vec::new();
                     if let Some(value) = crate::value::prepare(field.kind, v, &hasher) {
@@ -534,8 +541,9 @@ fn blocks(chosen: &[Chosen<'_, '_>], records: usize, out: &mut String) {
                     found
                 })
                 .collect();
-            let (made, kept) = pairs(&keys, cap);
+            let (made, kept) = pairs(&keys, looked_at);
             let all: u64 = keys.iter().map(|k| k.len() as u64).sum();
+            let made = all_pairs(made);
             if made <= budget && kept * 10 >= all * 9 {
                 narrow.push((on, made));
             } else if keys.iter().all(|k| k.len() <= 1) {
@@ -556,8 +564,9 @@ fn blocks(chosen: &[Chosen<'_, '_>], records: usize, out: &mut String) {
                     _ => Vec::new(),
                 })
                 .collect();
-            let (made, kept) = pairs(&joined, cap);
+            let (made, kept) = pairs(&joined, looked_at);
             let all: u64 = joined.iter().map(|k| k.len() as u64).sum();
+            let made = all_pairs(made);
             if made > 0 && made <= budget && kept * 10 >= all * 9 {
                 both.push((vec![on.clone(), also.clone()], made));
             }
@@ -570,5 +579,71 @@ fn blocks(chosen: &[Chosen<'_, '_>], records: usize, out: &mut String) {
     for (at, (on, _)) in rules.iter().enumerate() {
         let on: Vec<String> = on.iter().map(|o| quoted(o)).collect();
         let _ = writeln!(out, "[[block]]\nname = \"block{at}\"\non = [{}]\ncap = {cap}", on.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kind of a column made of `count` values.
+    fn of(name: &str, count: usize, value: impl Fn(usize) -> String) -> Option<Kind> {
+        let values: Vec<String> = (0..count).map(value).collect();
+        kind(name, &look(&values.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn kinds_by_name_and_contents() {
+        let word =
+            |i: usize| format!("{}a{}", ["wal", "ber", "han", "kor"][i % 4], ["ton", "lin", "mer"][i % 3]);
+        assert_eq!(of("given_name", 90, word), Some(Kind::Name));
+        assert_eq!(of("occupation", 90, word), Some(Kind::Text));
+        assert_eq!(of("full_name", 90, |i| format!("{} {}", word(i), word(i + 1))), Some(Kind::Words));
+        assert_eq!(of("dob", 90, |i| format!("19{:02}-0{}-1{}", i % 90, 1 + i % 9, i % 9)), Some(Kind::Date));
+        assert_eq!(
+            of("date_of_birth", 90, |i| format!("19{:02}0{}1{}", i % 90, 1 + i % 9, i % 9)),
+            Some(Kind::Date)
+        );
+        assert_eq!(of("by", 90, |i| (1930 + i % 70).to_string()), Some(Kind::Number));
+        assert_eq!(of("soc_sec_id", 90, |i| (6_000_000 + i * 7919).to_string()), Some(Kind::Identifier));
+        assert_eq!(of("postcode", 90, |i| (2000 + i % 40).to_string()), Some(Kind::Postcode));
+        assert_eq!(of("contact", 90, |i| format!("{}@x.org", word(i))), Some(Kind::Email));
+        assert_eq!(of("mobile", 90, |i| (13_800_000_000_usize + i * 7919).to_string()), Some(Kind::Phone));
+        assert_eq!(of("sex", 90, |i| (1 + i % 2).to_string()), Some(Kind::Category));
+        assert_eq!(of("gender", 90, |i| ["male", "female"][i % 2].to_owned()), Some(Kind::Category));
+        assert_eq!(
+            of("姓名", 90, |i| format!(
+                "{}{}",
+                ["张", "李", "王"][i % 3],
+                ["伟", "丽", "建国", "芳"][i % 4]
+            )),
+            Some(Kind::ChineseName)
+        );
+        assert_eq!(of("住址", 90, |i| format!("东坝头镇张庄村{i}组{i}号")), Some(Kind::ChineseAddress));
+        // What says nothing: a running number, one value everywhere, words that stand for nothing.
+        assert_eq!(of("row", 90, |i| i.to_string()), None);
+        assert_eq!(of("country", 90, |_| "cn".to_owned()), None);
+        assert_eq!(of("middle_name", 90, |_| "NA".to_owned()), None);
+    }
+
+    #[test]
+    fn a_whole_beside_its_parts_is_dropped_and_odd_names_are_quoted() {
+        let first: Vec<String> = (0..60).map(|i| format!("first{i}")).collect();
+        let last: Vec<String> = (0..60).map(|i| format!("last{}", i % 20)).collect();
+        let full: Vec<String> = first.iter().zip(&last).map(|(f, l)| format!("{f} {l}")).collect();
+        let column = |name, values: &'static [String]| Column {
+            name,
+            values: values.iter().map(String::as_str).collect(),
+        };
+        let (first, last, full): (&'static [String], &'static [String], &'static [String]) =
+            (first.leak(), last.leak(), full.leak());
+        let model = guess_model(&[
+            column("full.name \"x\"", full),
+            column("first.name", first),
+            column("last\\name", last),
+        ])
+        .unwrap();
+        assert_eq!(model.fields().map(|f| f.0).collect::<Vec<_>>(), ["first.name", "last\\name"]);
+        assert!(guess_model(&[]).is_err());
     }
 }
