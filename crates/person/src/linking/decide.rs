@@ -88,6 +88,8 @@ pub(crate) struct Plan {
 const STAY: f32 = 1.5;
 /// Bits of one citizen number in two records that agree in whatever both know, be it nothing.
 const CERTAIN: f32 = 20.0;
+/// Records of one person that are read.
+pub(crate) const OF_PERSON: usize = 64;
 /// Records of one neighbourhood that are compared each with each at most.
 const MOST: usize = 400;
 
@@ -129,7 +131,16 @@ pub(crate) fn decide(engine: &Engine, around: &Neighbourhood) -> Plan {
             state.held_elsewhere.insert(number.clone());
         }
     }
+    let unseen = unseen(around);
+    for (at, (person, number)) in unseen.iter().enumerate() {
+        let number = Some(number.clone());
+        let record = Linked { person: *person, number: number.clone(), any_number: number, disowned: false };
+        state.records.insert(i64::MIN + at as i64, record);
+    }
     state.settle();
+    for at in 0..unseen.len() {
+        state.records.remove(&(i64::MIN + at as i64));
+    }
     for node in around.nodes.iter().filter(|n| n.moving && n.number.is_some()) {
         let person = state.records.get(&node.id).map(|r| r.person);
         if person.and_then(|p| state.persons.get(&p)).is_some_and(|p| p.number != node.number) {
@@ -143,6 +154,25 @@ pub(crate) fn decide(engine: &Engine, around: &Neighbourhood) -> Plan {
     plan.change = before.difference(&state);
     plan.next = state;
     plan
+}
+
+/// Persons nearby whose number none of the records that were read bears: one that was not read does (only so many of a
+/// person are). They keep it, unless it was a record of the chunk that has just dropped it.
+fn unseen(around: &Neighbourhood) -> Vec<(PersonId, Number)> {
+    let mut of: BTreeMap<PersonId, (usize, bool, bool)> = BTreeMap::new();
+    for node in &around.nodes {
+        if let Some(person) = node.person {
+            let held = around.persons.get(&person).and_then(|p| p.number.as_ref());
+            let entry = of.entry(person).or_default();
+            entry.0 += 1;
+            entry.1 |= node.moving;
+            entry.2 |= held.is_some() && node.number.as_ref() == held;
+        }
+    }
+    of.into_iter()
+        .filter(|(_, (records, moving, borne))| !borne && (!moving || *records >= OF_PERSON))
+        .filter_map(|(person, _)| Some((person, around.persons.get(&person)?.number.clone()?)))
+        .collect()
 }
 
 fn linked(node: &Node, person: PersonId) -> Linked {

@@ -10,7 +10,7 @@ use standards::pinyin::initials;
 use store::{DbDoing, Tx};
 
 use super::Item;
-use super::decide::{Neighbourhood, Node};
+use super::decide::{Neighbourhood, Node, OF_PERSON};
 use crate::engine::Engine;
 use crate::gather::{self, Record};
 use crate::known::{Known, Traits};
@@ -20,8 +20,6 @@ use crate::sealed::{CITIZEN, Seal, hex};
 
 /// Candidates that one record is compared with at most: those it shares most keys with.
 const COMPARED: usize = 48;
-/// Records of one person that are read.
-const OF_PERSON: i32 = 64;
 
 /// What was found, with what writing needs of it.
 #[derive(Debug, Default)]
@@ -225,7 +223,7 @@ pub(super) async fn read(
     let persons: BTreeSet<i64> =
         items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.person_id).collect();
     let numbers: Vec<String> = items.iter().filter_map(|i| i.next.own_number()).map(str::to_owned).collect();
-    let (found, holders) = gather::neighbours(tx, &candidates, &persons, &numbers, OF_PERSON).await?;
+    let (found, holders) = gather::neighbours(tx, &candidates, &persons, &numbers, OF_PERSON as i32).await?;
     for (id, holder) in holders {
         nearby.versions.insert(id, holder.version);
         let number = holder.citizen_blind.as_deref().map(hex).or_else(|| {
