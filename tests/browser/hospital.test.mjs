@@ -23,7 +23,7 @@ const emergency = `患者昏迷由救护车送入 ${stamp}`;
 /** Types into a field with look-up and takes the first that is offered under these words. */
 async function pick(page, id, words, name) {
   await page.locator(`#${id}`).pressSequentially(words);
-  await page.locator(`#${id}-pick li`, { hasText: name }).first().click();
+  await page.locator(".mk-field-line", { has: page.locator(`#${id}`) }).locator(".mk-pick li", { hasText: name }).first().click();
 }
 
 /** Follows an entry of the menu. */
