@@ -169,7 +169,7 @@ pub(super) async fn csv(
 ) -> Reply<web::download::Download> {
     let reach = allowed.reach(Purpose::of("administration"))?;
     let rows = exported(&identity, &reach, &asked).await?;
-    Ok(web::download::csv("accounts.csv", &HEADS, rows.into_iter()))
+    Ok(web::download::csv("accounts.csv", &HEADS, rows))
 }
 
 pub(super) async fn xlsx(
