@@ -25,7 +25,7 @@ pub use lunar::lunar;
 pub use people::{Household, Papers, Person, Population};
 pub use rates::{Kind, Kinds, Level, Rates};
 pub use register::{Desk, Registration};
-pub use score::{Score, Truth};
+pub use score::{Agreement, Mistaken, OfKind, Review, Score, Truth};
 pub use write::{COLUMNS, Files, TRUTH_COLUMNS};
 
 use names::Given;

@@ -281,10 +281,9 @@ impl Score {
             *slot = *names.entry(cluster.into()).or_insert(next);
             Ok(())
         })?;
-        let mut next = names.len() as u32;
-        for group in found.iter_mut().filter(|group| **group == u32::MAX) {
+        let alone = names.len() as u32..;
+        for (next, group) in alone.zip(found.iter_mut().filter(|group| **group == u32::MAX)) {
             *group = next;
-            next += 1;
         }
         let mut score = Self::count(truth, &found);
         if let Some(file) = review {
