@@ -66,7 +66,7 @@ mod tests {
         let eyes = Eyes { masks: &masks, caller: &reviewer, open: false };
         let number =
             eyes.compared("citizen_id", Some("411503195811071234"), "411503195811701234").into_string();
-        assert_eq!(number, "411503******<mark class=\"mk-char\">**</mark>1234".replace("1234", "**1234"));
+        assert_eq!(number, "411503******<mark class=\"mk-char\">**</mark>1234");
         assert_eq!(
             eyes.compared("name", Some("张伟"), "张玮").into_string(),
             "张<mark class=\"mk-char\">玮</mark>"
