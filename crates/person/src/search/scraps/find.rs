@@ -17,7 +17,7 @@ use crate::sealed::{ADDRESS, CITIZEN, CONTACT_PHONE, PHONE, Seal, open, open_opt
 use crate::search::PersonFound;
 
 /// Entries looked at in one step, under all of its keys together.
-const LOOKED_AT: i64 = 8_000;
+const LOOKED_AT: i64 = 5_000;
 /// Registrations that are read and compared.
 const COMPARED: i64 = 200;
 /// People with whom a step is content.
