@@ -361,6 +361,15 @@ async fn sample(desk: &Desk, allowed: &Allowed, run: i64) -> Result<Vec<Move>> {
         .await
 }
 
+/// A value in words; a pair of a name and its figure as both, one after the other.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(pair) => pair.iter().map(plain).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
 /// Names of figures that runs and models report.
 fn figure(code: &str) -> &str {
     match code {
@@ -369,6 +378,13 @@ fn figure(code: &str) -> &str {
         "persons_after" => "人数（之后）",
         "pairs" => "比对的登记对",
         "candidates" => "候选对",
+        "doubts" => "拿不准、待核对的",
+        "edges" => "支持同一人的登记对",
+        "found_by" => "由各比对键找到",
+        "joined" => "将合并的组",
+        "split_off" => "将拆出的组",
+        "moves" => "改变归属的登记",
+        "passed_over" => "过于常见而跳过的比对键",
         "merged" => "将合并的人",
         "split" => "将拆分的人",
         "moved" => "改变归属的登记",
@@ -399,8 +415,7 @@ pub(super) fn statistics(value: &Value) -> Markup {
             }
             Value::Array(all) if all.len() > 20 => facts.push(fact(path, &format!("{} 项", all.len()))),
             Value::Array(all) => {
-                let words: Vec<String> =
-                    all.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
+                let words: Vec<String> = all.iter().map(|v| plain(v)).collect();
                 facts.push(fact(path, &words.join("、")));
             }
             Value::Number(n) => match n.as_u64() {
