@@ -415,7 +415,7 @@ pub(super) fn statistics(value: &Value) -> Markup {
             }
             Value::Array(all) if all.len() > 20 => facts.push(fact(path, &format!("{} 项", all.len()))),
             Value::Array(all) => {
-                let words: Vec<String> = all.iter().map(|v| plain(v)).collect();
+                let words: Vec<String> = all.iter().map(plain).collect();
                 facts.push(fact(path, &words.join("、")));
             }
             Value::Number(n) => match n.as_u64() {
