@@ -10,3 +10,4 @@ mod keys;
 mod objects;
 mod reseal;
 mod signature;
+mod tls;
