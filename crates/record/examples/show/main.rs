@@ -4,6 +4,8 @@
 
 #[path = "../../tests/it/city.rs"]
 mod city;
+#[path = "../../tests/it/people.rs"]
+mod people;
 
 use std::sync::Arc;
 
@@ -48,7 +50,7 @@ async fn main() {
     };
     let app = build_app(city.record.routes(), site);
     let listener = TcpListener::bind("127.0.0.1:8698").await.expect("port 8698 is free");
-    println!("http://127.0.0.1:8698/record/{}", city::ZHANG);
+    println!("http://127.0.0.1:8698/record/{}", people::ZHANG);
     let stop = async {
         let _ = tokio::signal::ctrl_c().await;
     };

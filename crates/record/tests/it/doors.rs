@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 
 use crate::browser::{get, part, post};
-use crate::city::{City, LI, WANG, ZHANG, ZHAO, city};
+use crate::city::{City, city};
+use crate::people::{LI, WANG, ZHANG, ZHAO};
 
 async fn audit(city: &City) -> Vec<(String, i64, String, String, String, String)> {
     sqlx::query_as("select act, person_id, object_label, purpose, note, outcome from audit_entry order by id")

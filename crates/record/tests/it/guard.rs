@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 
 use crate::browser::{get, post};
-use crate::city::{City, WANG, ZHANG, city};
+use crate::city::{City, city};
+use crate::people::{WANG, ZHANG};
 
 const PAGE: &str = "/record/1";
 

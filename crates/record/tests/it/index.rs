@@ -6,7 +6,8 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::city::{City, LI, WANG, ZHANG, city};
+use crate::city::{City, city};
+use crate::people::{LI, WANG, ZHANG};
 
 async fn ask(city: &City, who: &str, purpose: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
     let method = if body.is_some() { "POST" } else { "GET" };

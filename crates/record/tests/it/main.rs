@@ -8,3 +8,4 @@ mod fhir;
 mod guard;
 mod index;
 mod pages;
+mod people;

@@ -3,7 +3,8 @@
 use axum::http::StatusCode;
 
 use crate::browser::{get, part};
-use crate::city::{ZHANG, ZHAO, city};
+use crate::city::city;
+use crate::people::{ZHANG, ZHAO};
 
 #[tokio::test]
 async fn the_overview_answers_who_what_matters_what_is_current_what_happened() {
