@@ -131,6 +131,11 @@ async fn the_database_gives_nobody_away() {
 
 /// What an earlier version left: every value plain, no blind index, nothing swept.
 async fn as_before(city: &City) {
+    // Whose a number is was not kept then.
+    sqlx::query("update identity_record set own_blind = null, claim_blind = null")
+        .execute(city.db.pool())
+        .await
+        .unwrap();
     let opener = city.db.keyring().opener();
     for part in city.platform.resealer.parts.iter().filter(|p| p.table != "fact_history") {
         for column in part.columns.iter().filter(|c| c.form == store::reseal::Form::Text) {

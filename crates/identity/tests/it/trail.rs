@@ -60,7 +60,7 @@ async fn the_trail_is_paged_by_number() {
     city.person("audit", "审计员甲", "auditor", None, "4115").await;
     sqlx::query(
         "insert into audit_entry (at, actor, role, institution_name, address, act, object_kind, object_label)
-         select '2025-05-15 01:00:00+00', '系统', '系统', '', 'local', 'record.view', 'person', '居民' || n
+         select '2025-05-15 01:00:00+00', '系统', '系统', '', 'local', 'record.view', 'person', '被看的人' || n
          from generate_series(1, 120) n",
     )
     .execute(city.db.pool())
@@ -71,7 +71,7 @@ async fn the_trail_is_paged_by_number() {
     let (mut path, mut seen) = ("/audit?act=record.view".to_owned(), 0);
     for expected in [50, 50, 20] {
         let page = auditor.get(&path).await.text;
-        let rows = page.matches(">居民").count();
+        let rows = page.matches(">被看的人").count();
         assert_eq!(rows, expected, "{path}");
         seen += rows;
         path = page

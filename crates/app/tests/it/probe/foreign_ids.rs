@@ -17,6 +17,8 @@ const SHARED: &[(&str, &str)] = &[
     ),
     ("/certificate-authorities/", "the city's own list of authorities, kept by every security administrator"),
     ("/access/policy/", "what the city shows on its pages, kept by every security administrator"),
+    ("/index/runs/", "evaluations of the whole city's index, by the supervisors of the city"),
+    ("/index/models/", "comparison models of the whole city's index, by the supervisors of the city"),
     ("/account/", "one's own: a number of somebody else changes nothing, and the answer is the same list"),
 ];
 

@@ -56,6 +56,15 @@ const NAMED: &[(&str, &str)] = &[
     ),
     ("/fhir/Patient/{id}", "select id::text from person order by id limit 2"),
     ("/glass/{glass}", "select id::text from record_glass"),
+    ("/index/models/{model}", "select id::text from person_model"),
+    ("/index/operations/{operation}", "select id::text from person_operation"),
+    ("/api/v1/index/operations/{id}", "select id::text from person_operation"),
+    ("/index/persons/{person}", "select id::text from person order by id limit 2"),
+    ("/index/questions/{question}", "select id::text from review_question"),
+    ("/index/records/{record}", "select id::text from identity_record order by id limit 2"),
+    ("/index/review/{task}", "select id::text from review_task"),
+    ("/index/runs/{run}", "select id::text from index_run"),
+    ("/index/suspects/{suspect}", "select id::text from index_suspect"),
     ("/launch/{application}", "select id::text from application"),
     ("/notices/{notice}", "select id::text from notice"),
     ("/partners/{partner}", "select id::text from partner"),
@@ -180,7 +189,7 @@ pub async fn world() -> World {
         NAMED.iter().map(|(_, sql)| sql.split_once(" from ").unwrap().1.split(' ').next().unwrap()).collect();
     let mut ids = BTreeMap::new();
     // Those that the others refer to come first.
-    for table in ["client", "application"].into_iter().chain(tables) {
+    for table in ["client", "application", "review_task"].into_iter().chain(tables) {
         fill(&city, table).await;
     }
     for (upto, sql) in NAMED {
@@ -256,6 +265,23 @@ fn value_of(table: &str, column: &str, kind: &str) -> String {
         ("record_restriction", "kind") => "'seal'",
         ("record_restriction", "scope") => "'all'",
         ("record_restriction", "identity_id") => "(select min(id) from identity_record)",
+        ("person_operation", "kind") => "'merge'",
+        ("person_operation", "persons") => "array(select id from person order by id limit 2)",
+        ("person_operation", "identities") => "array(select id from identity_record order by id limit 2)",
+        ("review_task", "kind") => "'similar'",
+        ("review_task", "identities") => "array(select id from identity_record order by id limit 2)",
+        ("review_task", "a") => "(select min(id) from identity_record)",
+        ("review_task", "b") => "(select max(id) from identity_record)",
+        ("review_task", "contributions") => "'[]'",
+        ("review_task", "county") => "'411503'",
+        ("review_task", "institutions") => "array(select distinct institution_id from identity_record)",
+        ("review_task", "outcome" | "first_outcome") | ("review_question", "answer") => "''",
+        ("review_question", "task_id") => "(select min(id) from review_task)",
+        ("review_question", "identity_id") => "(select min(id) from identity_record)",
+        ("index_suspect", "kind") => "'two_sexes'",
+        ("index_run", "kind") => "'relink'",
+        ("index_run", "state") => "'proposed'",
+        ("person_model", "definition") => "'[model]'",
         ("access_exception", "target") => "'institution'",
         ("access_exception", "line") => "'medical'",
         ("access_exception", "act") => "'read'",
