@@ -18,6 +18,8 @@ const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(10);
 /// Registrations that an index without a trained model is taken to have at least. Names have not been counted yet, so
 /// that it must be as careful with 张伟 as a whole province has to be.
 const LEAST_RECORDS: u64 = 20_000_000;
+/// Registrations for which it would ask people as often as it does.
+const ASKS_AS: f32 = 1_000_000.0;
 
 /// A model with what it needs to decide.
 #[derive(Debug)]
@@ -60,7 +62,10 @@ impl Engine {
                 frequencies.set(&field.name, 0, (1.0 / level.u.max(1e-9)).round() as u32);
             }
         }
-        Self::new(0, model, frequencies, keyring)
+        let mut engine = Self::new(0, model, frequencies, keyring)?;
+        // As careful as a province where it links, but it asks as a city would: otherwise nobody is ever asked.
+        engine.review -= (LEAST_RECORDS as f32 / ASKS_AS).log2();
+        Ok(engine)
     }
 
     /// Prepares what is known of a patient.
