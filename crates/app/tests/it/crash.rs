@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::city::counts;
-use crate::rows::{visit, visits};
+use crate::rows::{patients, visit, visits};
 use crate::server::{Home, Server};
 use crate::sound::assert_sound;
 
@@ -124,6 +124,84 @@ async fn resources_are_stored_or_kept_once_whenever_the_program_dies() {
         assert_eq!(home.count("select sum(rows_stored)::bigint from batch").await, 2_250 * times, "{point}");
         server.stop().await;
     }
+}
+
+/// People of the file that is registered while the program dies.
+const PEOPLE: u32 = 2_500;
+/// Persons that have records.
+const PERSONS: &str = "select count(distinct person_id) from identity_record";
+
+/// Registering, writing the keys of what was there before, and evaluating everybody anew: whenever the program dies,
+/// nobody is there twice and nobody is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_may_die_at_every_step_of_linking() {
+    let home = Home::make().await;
+    let path = "/api/v1/datasets/patient/batches";
+    // The same people under two numbers each, the second time linked to the first.
+    for (n, (point, prefix)) in [("person.decided", "P"), ("person.linked", "Q")].into_iter().enumerate() {
+        let file = patients(0..PEOPLE).replace("\nP", &format!("\n{prefix}"));
+        let key = format!("idempotency-key: {prefix}\r\n");
+        let mut server = home.start(&[("MINKANG_CRASH_AT", point)]).await;
+        let _ = server.post(&format!("{path}?wait=false"), &key, [file.as_bytes()]).await;
+        server.until_dead().await;
+        drop(server);
+        let server = home.start(&[]).await;
+        home.settled().await;
+        let reply = server.post(path, &key, [file.as_bytes()]).await.unwrap();
+        assert_eq!(reply.status, 200, "{point}: {}", reply.text());
+        let records = i64::from(PEOPLE) * (n as i64 + 1);
+        assert_eq!(home.count("select count(*) from identity_record").await, records, "{point}");
+        assert_eq!(home.count(PERSONS).await, i64::from(PEOPLE), "{point}");
+        // As an earlier version left it, for the next round: nothing has keys.
+        for sql in ["delete from link_key", "delete from link_keyed"] {
+            sqlx::query(sql).execute(&home.database).await.unwrap();
+        }
+        server.stop().await;
+    }
+
+    // It may die before it answers.
+    let mut server = home.launch(&[("MINKANG_CRASH_AT", "person.keyed")]);
+    server.until_dead().await;
+    drop(server);
+    let server = home.start(&[]).await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while home.count("select count(*) from link_keyed where done").await == 0 {
+        assert!(Instant::now() < deadline, "keys are not written to the end\n{}", home.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let keyless = "select count(*) from identity_record i where not exists
+        (select from link_key k where k.identity_id = i.id)";
+    assert_eq!(home.count(keyless).await, 0);
+
+    // Everybody apart, as if nobody had been linked.
+    for sql in [
+        "insert into person (name, sex, birth_date) select local_no, sex, birth_date from identity_record
+         where local_no like 'Q%'",
+        "update identity_record i set person_id = p.id, claim_blind = null from person p where p.name = i.local_no",
+    ] {
+        sqlx::query(sql).execute(&home.database).await.unwrap();
+    }
+    assert_eq!(home.count(PERSONS).await, i64::from(PEOPLE) * 2);
+    server.stop().await;
+    assert!(!relink(&home, "person.run_applied"), "it dies after the first part");
+    assert!(relink(&home, ""));
+    let server = home.start(&[]).await;
+    assert_eq!(home.count(PERSONS).await, i64::from(PEOPLE));
+    assert_eq!(home.count("select count(*) from identity_record").await, i64::from(PEOPLE) * 2);
+    assert_sound(&home.database).await;
+    server.stop().await;
+}
+
+/// `minkang person relink --apply`; whether it ended well.
+fn relink(home: &Home, crash: &str) -> bool {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_minkang"));
+    command.arg("--data").arg(home.folder.path()).args(["person", "relink", "--apply"]);
+    if crash.is_empty() {
+        command.env_remove("MINKANG_CRASH_AT");
+    } else {
+        command.env("MINKANG_CRASH_AT", crash);
+    }
+    command.output().unwrap().status.success()
 }
 
 /// Numbers that look random and are the same in every run.

@@ -185,6 +185,11 @@ impl MasterIndex {
                     .db("put a model in force")?;
                     let version =
                         version.ok_or_else(|| Refusal::not_found("index.no_model", "没有这个比对模型。"))?;
+                    // Everything that links stands still with a model that cannot be read.
+                    crate::engine::read(tx, model).await.map_err(|error| {
+                        tracing::warn!(model, %error, "a comparison model cannot be read");
+                        Refusal::invalid("index.broken_model", "这个比对模型无法读取，不能启用。请重新训练一个模型。")
+                    })?;
                     enqueue(tx, KEYS, "", &serde_json::json!({}), Some("all")).await?;
                     let entry = AuditEntry {
                         act: "index.model",
