@@ -254,7 +254,8 @@ impl Platform {
         let sealer = Sealer::new(db.clone(), audit_keys, AnchorFile::at(&anchors), clock.clone());
         let directory = Directory::open(db.clone(), catalog.tables.clone()).await?;
         let directory = Arc::new(directory.with_clock(clock.clone()).with_datasets(&catalog));
-        let person = Arc::new(MasterIndex::new(db.clone()).with_options(options.clone(), directory.clone()));
+        let person = MasterIndex::new(db.clone()).with_options(options.clone(), directory.clone());
+        let person = Arc::new(person.with_stays(Arc::new(exchange::StoredStays::new(&catalog))));
         let registries = Registries::new(directory.clone(), catalog.clone(), clock.clone(), options.clone())
             .with_people(person.clone());
         let record = Record::new(record::Ports {

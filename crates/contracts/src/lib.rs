@@ -4,6 +4,7 @@
 
 mod identifiers;
 mod matching;
+mod stays;
 mod terminology;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use store::{Gated, Tx};
 
 pub use identifiers::{CITIZEN_SYSTEM, LOCAL_NO_SYSTEM, institution_of_system, local_no_system};
 pub use matching::{Match, PersonMatcher};
+pub use stays::{Stay, Stays};
 pub use terminology::{CodeCounts, CodeDay, KeptCode, LocalSeen, Terminology};
 
 /// An institution as other contexts know it.

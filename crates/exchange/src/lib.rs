@@ -23,8 +23,10 @@ pub mod intake;
 mod limits;
 pub mod quality;
 pub mod read;
+pub mod stays;
 
 pub use intake::Intake;
+pub use stays::StoredStays;
 
 /// The protected columns of this context.
 pub fn protected() -> Vec<Part> {

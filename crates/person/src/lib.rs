@@ -28,7 +28,7 @@ mod traits;
 
 use std::sync::{Arc, Mutex};
 
-use contracts::Institutions;
+use contracts::{Institutions, Stays};
 use kernel::access::InstitutionId;
 use protect::Domain;
 use store::reseal::{Part, PartColumn};
@@ -66,6 +66,11 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration { context: "person", name: "0009_claims", sql: include_str!("../migrations/0009_claims.sql") },
     Migration { context: "person", name: "0010_scraps", sql: include_str!("../migrations/0010_scraps.sql") },
+    Migration {
+        context: "person",
+        name: "0012_special",
+        sql: include_str!("../migrations/0012_special.sql"),
+    },
 ];
 
 /// The protected columns of this context.
@@ -104,6 +109,7 @@ pub struct MasterIndex {
     engine: engine::Current,
     options: Option<Settings>,
     institutions: Option<Arc<dyn Institutions>>,
+    stays: Option<Arc<dyn Stays>>,
 }
 
 impl std::fmt::Debug for MasterIndex {
@@ -121,7 +127,15 @@ impl MasterIndex {
             engine: engine::Current::default(),
             options: None,
             institutions: None,
+            stays: None,
         }
+    }
+
+    /// With the in-patient stays, of which nobody can have two at once in two cities.
+    #[must_use]
+    pub fn with_stays(mut self, stays: Arc<dyn Stays>) -> Self {
+        self.stays = Some(stays);
+        self
     }
 
     /// With an operator's settings, and the institutions, of which some are trusted more than others.

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Tables whose rows are about a person.
-const PERSONAL: [&str; 19] = [
+const PERSONAL: [&str; 20] = [
     "person",
     "identity_record",
     "identity_event",
     "identity_pair",
     "person_operation",
     "person_pin",
+    "person_death",
     "search_key",
     "search_entry",
     "review_task",
@@ -33,10 +34,16 @@ const PERSONAL: [&str; 19] = [
 const REVIEWED: &[(&str, &str, &str)] = include!("gate_reviewed.in");
 
 /// Who may use the door of background work, and for what.
-const BACKGROUND: &[(&str, &str)] = &[(
-    "crates/record/src/guard/classify.rs",
-    "classifies entries again when definitions change; shows nobody anything",
-)];
+const BACKGROUND: &[(&str, &str)] = &[
+    (
+        "crates/record/src/guard/classify.rs",
+        "classifies entries again when definitions change; shows nobody anything",
+    ),
+    (
+        "crates/person/src/runs/places.rs",
+        "the nightly look for stays in two cities; what people read of the list passes the gate",
+    ),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()

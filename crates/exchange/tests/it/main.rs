@@ -6,3 +6,4 @@ mod city;
 mod cross;
 mod pages;
 mod quality;
+mod stays;

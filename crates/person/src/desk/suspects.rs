@@ -16,6 +16,7 @@ use web::{Frame, Reply};
 use super::read::Within;
 use super::show::Eyes;
 use super::{Desk, EXPORT, WRITE, words};
+use crate::runs::places::TWO_PLACES;
 
 /// Rows on a page.
 const PAGE: i64 = 30;
@@ -92,6 +93,31 @@ async fn found(
 }
 
 /// What the nightly look noted, in a few words.
+fn evidence(desk: &Desk, suspect: &Suspect) -> String {
+    if suspect.kind == TWO_PLACES { overlaps(desk, &suspect.detail) } else { detail(&suspect.detail) }
+}
+
+/// Stays that share nights: `甲医院 2025-05-01 至 2025-05-08，乙医院 …`.
+fn overlaps(desk: &Desk, value: &Value) -> String {
+    let stay = |s: &Value| {
+        let at =
+            desk.institution(s["institution"].as_i64().and_then(|id| i32::try_from(id).ok()).unwrap_or(0));
+        let from = s["from"].as_str().unwrap_or_default();
+        match s["until"].as_str() {
+            Some(until) => format!("{at} {from} 至 {until}"),
+            None => format!("{at} {from} 起（未报出院）"),
+        }
+    };
+    let pairs = value["overlaps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut said: Vec<String> =
+        pairs.iter().map(|pair| format!("{}，{}", stay(&pair[0]), stay(&pair[1]))).collect();
+    let more = value["count"].as_u64().unwrap_or(0).saturating_sub(pairs.len() as u64);
+    if more > 0 {
+        said.push(format!("另有 {more} 处"));
+    }
+    said.join("；")
+}
+
 fn detail(value: &Value) -> String {
     let word = |value: &Value| match value {
         Value::String(text) => text.clone(),
@@ -131,7 +157,7 @@ pub(super) async fn page(
                 vec![
                     html! { (eyes.shown("name", &s.name)) " " small { (words::sex(&s.sex)) " " (s.birth_date.map(|d| eyes.shown("birth_date", &d.to_string())).unwrap_or_default()) } },
                     html! { (badge(Tone::Warn, kind)) small.mk-muted { (meaning) } },
-                    html! { (detail(&s.detail)) },
+                    html! { (evidence(&desk, s)) },
                     html! { span.mk-date { (words::time(s.found_at)) } },
                     html! {
                         @match (s.state.as_str(), s.decided_at) {
@@ -199,7 +225,7 @@ pub(super) async fn csv(
             words::sex(&s.sex).to_owned(),
             s.birth_date.map(|d| eyes.shown("birth_date", &d.to_string())).unwrap_or_default(),
             words::suspicion(&s.kind).0.to_owned(),
-            detail(&s.detail),
+            evidence(&desk, s),
             words::time(s.found_at),
             match s.state.as_str() {
                 "explained" => "已说明",

@@ -153,7 +153,7 @@ pub(super) const SUSPICIONS: [(&str, &str, &str); 7] = [
     ("two_births", "出生日期矛盾", "各登记的出生日期相差较大"),
     ("birth_after_death", "死后出生", "出生日期晚于死亡日期"),
     ("after_death", "死后就诊", "死亡日期之后仍有诊疗记录"),
-    ("two_places", "同时住院两地", "同一时间在两地住院"),
+    ("two_places", "同时住院两地", "同一夜在两个城市住院，可能是两个人，或有人借用了证件"),
     ("many_records", "登记过多", "名下登记条数超过设定值"),
 ];
 

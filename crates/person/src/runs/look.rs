@@ -34,7 +34,8 @@ macro_rules! look {
     };
 }
 
-/// Each kind with the statement that finds and lists it; each goes through the table once.
+/// Each kind with the statement that finds and lists it; each goes through the table once. Stays in two cities are looked
+/// for by what changed: `places.rs`.
 const LOOKS: [(&str, &str); 6] = [
     look!(
         "two_deaths",
@@ -76,6 +77,7 @@ const LOOKS: [(&str, &str); 6] = [
 impl MasterIndex {
     /// Looks through everybody.
     pub async fn look(&self, now: DateTime<Utc>) -> Result<Found> {
+        let places = self.look_for_two_places(now).await?;
         let many = self.options.as_ref().map_or(40, |o| o.whole("person_index.many_records"));
         self.db
             .transaction(async |tx| {
@@ -92,13 +94,15 @@ impl MasterIndex {
                     found.new += new.into_iter().filter(|new| *new).count() as i64;
                 }
                 let gone = sqlx::query(
-                    "update index_suspect set state = 'gone' where seen_at < $1 and state = 'open'",
+                    "update index_suspect set state = 'gone'
+                     where seen_at < $1 and state = 'open' and kind <> 'two_places'",
                 )
                 .bind(now)
                 .execute(&mut **tx)
                 .await
                 .db("take suspects off the list")?;
-                found.gone = gone.rows_affected() as i64;
+                found.gone = gone.rows_affected() as i64 + places.gone;
+                found.new += places.new;
                 sqlx::query(
                     "update index_run set state = 'done', finished_at = $2,
                         statistics = jsonb_build_object('new', $3::bigint, 'gone', $4::bigint) where id = $1",

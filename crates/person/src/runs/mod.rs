@@ -6,6 +6,7 @@ mod everyone;
 mod keyed;
 mod look;
 mod models;
+pub(crate) mod places;
 mod relink;
 
 use std::sync::Arc;

@@ -36,7 +36,7 @@ fn app(db: &TestDb) -> Router {
 }
 
 /// Waits for the transactions of other tests on the same server that hold the feed back.
-async fn settled(db: &TestDb) {
+pub async fn settled(db: &TestDb) {
     loop {
         let settled: bool = sqlx::query_scalar(
             "select pg_snapshot_xmin(pg_current_snapshot()) > (select max(xid) from identity_event)",

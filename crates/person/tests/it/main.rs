@@ -8,6 +8,7 @@ mod index;
 mod interface;
 mod linking;
 mod model_checked;
+mod places;
 mod scraps;
 mod search;
 
