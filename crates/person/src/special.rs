@@ -4,9 +4,15 @@
 //! - a newborn: tied to the mother's record and the order of birth; the child's own registration, when it comes, opens a
 //!   review task beside it;
 //! - an unknown patient: a temporary number, an estimate of age, where and when found; merged by hand once known;
-//! - foreigners and people without documents: an ordinary record without a citizen number, marked.
+//! - people from abroad and people without documents: an ordinary record without a citizen number, marked.
+//!
+//! Who it was is put right by merging, or by writing the papers that turned up into the registration ([`identify`]); then
+//! the index links it by itself. A death that somebody records is in [`death`].
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+pub mod death;
+pub mod identify;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 use contracts::{Demographics, Linker};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
@@ -14,6 +20,8 @@ use kernel::{Reach, Refusal, Result};
 use store::{AuditEntry, DbDoing, Tx};
 
 use crate::MasterIndex;
+use crate::events::{self, Entry};
+use crate::operations::BY_HAND;
 
 /// Who is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +36,8 @@ pub enum Special {
         sex: String,
         /// Day of birth.
         birth_date: NaiveDate,
+        /// Hour of birth, where it is known.
+        born_at: Option<NaiveTime>,
         /// Name, if there is one already.
         name: String,
     },
@@ -37,13 +47,23 @@ pub enum Special {
         sex: String,
         /// Estimated age in years.
         age: Option<u8>,
-        /// Where, how and when the patient was found; kept in the audit trail and on the time line.
+        /// Where, how and when the patient was found; kept beside the registration and in the audit trail.
         circumstances: String,
     },
-    /// 外国人
-    Foreigner(Box<Demographics>),
+    /// 境外人员: foreigners, and residents of Hong Kong, Macau and Taiwan
+    Foreigner {
+        /// What the passport says.
+        said: Box<Demographics>,
+        /// Nationality, in words.
+        nationality: String,
+    },
     /// 无证件
-    Undocumented(Box<Demographics>),
+    Undocumented {
+        /// What the patient says.
+        said: Box<Demographics>,
+        /// Why there are no documents.
+        why: String,
+    },
 }
 
 impl Special {
@@ -52,8 +72,8 @@ impl Special {
         match self {
             Special::Newborn { .. } => "newborn",
             Special::Unknown { .. } => "unknown",
-            Special::Foreigner(_) => "foreigner",
-            Special::Undocumented(_) => "undocumented",
+            Special::Foreigner { .. } => "foreigner",
+            Special::Undocumented { .. } => "undocumented",
         }
     }
 
@@ -62,9 +82,20 @@ impl Special {
         match code {
             "newborn" => "新生儿（暂用母亲信息）",
             "unknown" => "身份不明",
-            "foreigner" => "外国人",
+            "foreigner" => "境外人员",
             "undocumented" => "无有效证件",
             _ => "",
+        }
+    }
+
+    /// What stands beside the registration.
+    fn note(&self) -> String {
+        match self {
+            Special::Newborn { .. } => String::new(),
+            Special::Unknown { circumstances, .. } => circumstances.clone(),
+            Special::Foreigner { nationality, .. } if nationality.is_empty() => String::new(),
+            Special::Foreigner { nationality, .. } => format!("国籍（地区）：{nationality}"),
+            Special::Undocumented { why, .. } => why.clone(),
         }
     }
 
@@ -73,8 +104,8 @@ impl Special {
         match self {
             Special::Newborn { .. } => 'N',
             Special::Unknown { .. } => 'U',
-            Special::Foreigner(_) => 'F',
-            Special::Undocumented(_) => 'W',
+            Special::Foreigner { .. } => 'F',
+            Special::Undocumented { .. } => 'W',
         }
     }
 }
@@ -113,21 +144,40 @@ impl MasterIndex {
                     }
                     let number = temporary(tx, special.letter(), today).await?;
                     let mother = mother_of(tx, special).await?;
+                    refuse_twice(tx, special).await?;
                     let row = row(special, &number, mother.as_ref(), today)?;
                     let ids = self.link(tx, institution, std::slice::from_ref(&row), 0, now).await?;
                     let identity_id = ids.first().copied().unwrap_or_default();
-                    let order = if let Special::Newborn { order, .. } = special { Some(*order) } else { None };
+                    let (order, born_at) = match special {
+                        Special::Newborn { order, birth_date, born_at, .. } => {
+                            (Some(*order), born_at.map(|time| birth_date.and_time(time)))
+                        }
+                        _ => (None, None),
+                    };
+                    let actor = &reach.caller().name;
                     let person_id: i64 = sqlx::query_scalar(
-                        "update identity_record set special = $2, mother_id = $3, birth_order = $4 where id = $1
-                         returning person_id",
+                        "update identity_record set special = $2, mother_id = $3, birth_order = $4, born_at = $5,
+                            special_note = $6, special_by = $7, special_at = $8
+                         where id = $1 returning person_id",
                     )
                     .bind(identity_id)
                     .bind(special.code())
                     .bind(mother.as_ref().map(|m| m.id))
                     .bind(order)
+                    .bind(born_at)
+                    .bind(special.note())
+                    .bind(actor)
+                    .bind(now)
                     .fetch_one(&mut ***tx)
                     .await
                     .db("mark a special registration")?;
+                    let told = Entry {
+                        kind: "special",
+                        actor,
+                        reason: Special::title(special.code()),
+                        ..Entry::of(identity_id, person_id, BY_HAND)
+                    };
+                    events::trail(tx, &[told], None, now).await?;
                     let entry = AuditEntry {
                         act: "person.special",
                         object_kind: "identity_record",
@@ -145,8 +195,7 @@ impl MasterIndex {
 }
 
 fn label(special: &Special, number: &str) -> String {
-    let more = if let Special::Unknown { circumstances, .. } = special { circumstances.as_str() } else { "" };
-    format!("{} {number} {more}", Special::title(special.code())).trim_end().to_owned()
+    format!("{} {number} {}", Special::title(special.code()), special.note()).trim_end().to_owned()
 }
 
 /// A number that nobody has: letter, day, and a running number of the whole platform.
@@ -179,6 +228,33 @@ async fn mother_of(tx: &mut Tx<'_>, special: &Special) -> Result<Option<Mother>>
         }
         Some((id, name, region, _)) => Ok(Some(Mother { id, name, region })),
         None => Err(Refusal::not_found("special.mother", "没有找到母亲的登记。请先登记母亲。").into()),
+    }
+}
+
+/// A child of this mother and this order in the birth that is registered already: pressed twice, or by two wards.
+async fn refuse_twice(tx: &mut Tx<'_>, special: &Special) -> Result<()> {
+    let Special::Newborn { mother, order, birth_date, .. } = special else { return Ok(()) };
+    let there: Option<String> = sqlx::query_scalar(
+        "select c.local_no from identity_record c
+         where c.mother_id in (select o.id from identity_record o
+                 where o.person_id = (select m.person_id from identity_record m where m.id = $1))
+           and c.birth_order = $2 and c.birth_date between $3::date - 2 and $3::date + 2 limit 1",
+    )
+    .bind(mother)
+    .bind(order)
+    .bind(birth_date)
+    .fetch_optional(&mut **tx)
+    .await
+    .db("look for the same newborn")?;
+    match there {
+        Some(number) => Err(Refusal::conflict(
+            "special.twice",
+            format!(
+                "这位母亲本次分娩的第 {order} 胎已经登记过了，临时编号 {number}。多胎请核对胎次序号；请到“特殊登记”列表中打开已有的登记。"
+            ),
+        )
+        .into()),
+        None => Ok(()),
     }
 }
 
@@ -222,7 +298,7 @@ fn row(special: &Special, number: &str, mother: Option<&Mother>, today: NaiveDat
             birth_date: age.and_then(|a| NaiveDate::from_ymd_opt(today.year() - i32::from(a), 1, 1)),
             ..blank()
         },
-        Special::Foreigner(row) | Special::Undocumented(row) => {
+        Special::Foreigner { said: row, .. } | Special::Undocumented { said: row, .. } => {
             if row.name.trim().is_empty() {
                 return Err(
                     Refusal::invalid("special.name", "请填写姓名；姓名不明的请按“身份不明”登记。").into()

@@ -18,6 +18,7 @@ mod queue;
 mod read;
 mod runs;
 mod show;
+mod special;
 mod suspects;
 mod words;
 

@@ -13,6 +13,7 @@ use web::{Frame, Reply};
 use super::person_read::{self, Event, Person, Pin};
 use super::read::{self, Registration, Within};
 use super::show::Eyes;
+use super::special::{self, Ties};
 use super::{Desk, REVEAL, WRITE, compare, history, words};
 use crate::best::Field;
 use crate::operations::{self, Past};
@@ -37,6 +38,7 @@ struct Seen {
     pins: Vec<Pin>,
     operations: Vec<Past>,
     waiting: Vec<(i64, String)>,
+    ties: Ties,
 }
 
 enum Found {
@@ -71,6 +73,7 @@ async fn found(desk: &Desk, allowed: &Allowed, id: &str, act: &'static str) -> R
                 pins: person_read::pins(tx, id).await?,
                 operations: operations::history(tx, id, OPERATIONS).await?,
                 waiting: person_read::waiting(tx, id).await?,
+                ties: special::ties(tx, id).await?,
                 person,
             };
             Ok((Found::Here(Box::new(seen)), entry))
@@ -174,6 +177,7 @@ fn view(desk: &Desk, allowed: &Allowed, seen: &Seen, open: bool) -> Markup {
         }
         @if seen.records.is_empty() { (notice(Tone::Info, "名下已没有登记", "登记已归到别的人，见下面的身份时间线。")) }
         (best(desk, &eyes, seen, acts))
+        (special::card(desk, &eyes, &seen.ties))
         (registrations(desk, &eyes, seen, acts))
         div.mk-columns {
             (card_with("身份时间线", html! { small.mk-muted { (seen.events.len()) " 条" } }, line_of(desk, &eyes, seen)))

@@ -129,6 +129,10 @@ pub(super) fn event(kind: &str) -> (&'static str, &'static str) {
         "updated" => ("edit", "更正登记"),
         "withdrawn" => ("trash", "撤回登记"),
         "moved" => ("switch-horizontal", "改归他人"),
+        "special" => ("id-badge-2", "特殊登记"),
+        "identified" => ("user-check", "补登证件"),
+        "died" => ("ribbon-health", "登记死亡"),
+        "revived" => ("arrow-back-up", "撤销死亡登记"),
         _ => ("history", "变动"),
     }
 }
@@ -177,7 +181,7 @@ pub(super) fn special(code: &str) -> &'static str {
     match code {
         "newborn" => "新生儿",
         "unknown" => "身份不明者",
-        "foreigner" => "外国人",
+        "foreigner" => "境外人员",
         "undocumented" => "无证件者",
         _ => "",
     }

@@ -5,6 +5,7 @@ mod find;
 mod pages;
 mod query;
 pub mod scraps;
+pub mod special;
 
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ pub struct SearchPages {
     pub index: Arc<MasterIndex>,
 }
 
-/// `/persons` and its JSON twin.
+/// `/persons` and its JSON twin, the search by scraps, special registrations, deaths.
 pub fn routes(pages: SearchPages) -> Routes<()> {
     Routes::new()
         .get("/persons", Access::Needs(NEED), pages::page)
@@ -45,5 +46,20 @@ pub fn routes(pages: SearchPages) -> Routes<()> {
         .get("/api/v1/persons/scraps", Access::Needs(scraps::NEED), scraps::pages::json)
         .get("/persons/unknown", Access::Needs(scraps::REGISTER), scraps::unknown::form)
         .post("/persons/unknown", Access::Needs(scraps::REGISTER), scraps::unknown::register)
+        .get("/persons/newborn", Access::Needs(scraps::REGISTER), special::newborn::form)
+        .post("/persons/newborn", Access::Needs(scraps::REGISTER), special::newborn::register)
+        .get("/persons/foreigner", Access::Needs(scraps::REGISTER), special::named::foreigner)
+        .post("/persons/foreigner", Access::Needs(scraps::REGISTER), special::named::register_foreigner)
+        .get("/persons/undocumented", Access::Needs(scraps::REGISTER), special::named::undocumented)
+        .post("/persons/undocumented", Access::Needs(scraps::REGISTER), special::named::register_undocumented)
+        .get("/persons/special", Access::Needs(NEED), special::list::page)
+        .get("/persons/special.csv", Access::Needs(special::EXPORT), special::list::csv)
+        .get("/persons/special/{record}", Access::Needs(NEED), special::one::page)
+        .post("/persons/special/{record}/identify", Access::Needs(scraps::REGISTER), special::one::identify)
+        .get("/persons/death/{person}", Access::Needs(scraps::REGISTER), special::death::form)
+        .post("/persons/death/{person}", Access::Needs(scraps::REGISTER), special::death::record)
+        .post("/persons/death/{person}/withdraw", Access::Needs(scraps::REGISTER), special::death::withdraw)
+        .get("/index/special", Access::Needs(crate::desk::READ), special::list::page)
+        .get("/index/special.csv", Access::Needs(crate::desk::EXPORT), special::list::csv)
         .with_state(pages)
 }

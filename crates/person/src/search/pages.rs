@@ -176,6 +176,7 @@ fn view(
     html! {
         (page_head(&[], "居民查询", "一个查询框：身份证号（18 位或 15 位）、姓名、拼音首字母、电话、卡号、患者编号。同名较多时可在姓名后加出生年份，如“张伟 1965”。每次查询都会记入审计日志。", html! {
             @if by_scraps { a.btn href="/persons/scraps" { "线索查找" } }
+            a.btn href="/persons/special" { "特殊登记" }
         }))
         @if capped {
             p.mk-muted role="status" { "符合条件的登记很多，只列出了前一部分。请补充姓名，或在姓名后加出生年份。" }

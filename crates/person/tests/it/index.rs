@@ -504,8 +504,14 @@ async fn special_registrations() {
     let mother = registration("m", "刘芳", "2", "1995-03-04", &number("1995-03-04", 2));
     let mother = link(&db, &index, COUNTY_HOSPITAL, &[mother]).await.unwrap()[0];
     let today = kernel::clock::to_china(now).date();
-    let twin =
-        |order| Special::Newborn { mother, order, sex: "1".into(), birth_date: today, name: String::new() };
+    let twin = |order| Special::Newborn {
+        mother,
+        order,
+        sex: "1".into(),
+        birth_date: today,
+        born_at: None,
+        name: String::new(),
+    };
     let mut children = BTreeSet::new();
     for order in [1, 2] {
         children.insert(

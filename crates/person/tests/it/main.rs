@@ -11,6 +11,7 @@ mod model_checked;
 mod places;
 mod scraps;
 mod search;
+mod special;
 
 use contracts::{Demographics, Linker};
 use kernel::access::InstitutionId;

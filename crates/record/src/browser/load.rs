@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use catalog::{CodeTables, EntryKind};
 use contracts::PersonCard;
-use kernel::Result;
 use kernel::access::InstitutionId;
+use kernel::{Act, Need, Result};
 use store::Gated;
 use web::ui::{Alert, Allergies, PersonBanner, Tab, Tone};
 
@@ -19,6 +19,9 @@ use crate::entries::{self, Entry, Filter};
 use crate::facts::{self, Fact};
 use crate::laboratory::{self, ResultRow};
 use crate::summary;
+
+/// The need of the page where a death is recorded (`person`).
+const RECORD_DEATH: Need = Need::new(kernel::Line::Medical, Act::Write);
 
 /// Entries read at once: a decade of an ordinary life.
 const ENTRIES: i64 = 400;
@@ -44,6 +47,8 @@ pub struct RecordView {
     pub hidden: String,
     /// Whether the viewer may record restrictions of this record.
     pub may_restrict: bool,
+    /// Whether the viewer treats patients and may record that somebody died.
+    pub may_record_death: bool,
 }
 
 /// What every page of a person starts from.
@@ -165,6 +170,7 @@ impl Browser {
             content,
             hidden: self.hidden(&known),
             may_restrict: tx.reach().caller().may(crate::guard::RESTRICT),
+            may_record_death: tx.reach().caller().may(RECORD_DEATH),
         })
     }
 

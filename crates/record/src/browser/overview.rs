@@ -81,6 +81,9 @@ pub fn page(place: &Place, view: &RecordView) -> Markup {
             @if view.may_restrict && !place.embedded {
                 a.btn.mk-no-print href={ "/restrictions/new?person=" (place.person) } { (icon("lock")) "调阅限制" }
             }
+            @if view.may_record_death && !place.embedded {
+                a.btn.mk-no-print href={ "/persons/death/" (place.person) } { (icon("ribbon-health")) "死亡登记" }
+            }
             @if !place.embedded {
                 a.btn.mk-no-print href={ "/launch?person=" (place.person) } { (icon("plug-connected")) "应用" }
             }

@@ -149,6 +149,7 @@ fn record(count: usize, text: &str, content: Content) -> RecordView {
         content,
         hidden: if count > 1 { format!("有 {count} 条受保护的记录未显示") } else { String::new() },
         may_restrict: count > 1,
+        may_record_death: count > 1,
     }
 }
 

@@ -70,6 +70,8 @@ const NAMED: &[(&str, &str)] = &[
     ("/partners/{partner}", "select id::text from partner"),
     ("/sign-in/partner/{partner}", "select id::text from partner"),
     ("/quality/institutions/{code}", "select code from institution where region like '411503%'"),
+    ("/persons/death/{person}", "select id::text from person order by id limit 2"),
+    ("/persons/special/{record}", "select id::text from identity_record where special <> '' order by id limit 2"),
     ("/record/{person}", "select id::text from person order by id limit 2"),
     (
         "/record/{person}/event/{dataset}/{fact}",
@@ -180,9 +182,11 @@ pub async fn world() -> World {
         assert_eq!(city.staff(login).await.get("/desk").await.status, StatusCode::OK);
     }
     let owner = city.platform.owner.pool();
-    for sql in
-        ["update person set region = '411503102000'", "update identity_record set region = '411503102000'"]
-    {
+    for sql in [
+        "update person set region = '411503102000'",
+        "update identity_record set region = '411503102000'",
+        "update identity_record set special = 'undocumented' where id = (select min(id) from identity_record)",
+    ] {
         sqlx::query(sql).execute(owner).await.unwrap();
     }
     let tables: BTreeSet<&str> =

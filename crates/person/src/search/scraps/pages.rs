@@ -194,7 +194,10 @@ fn results(
         (still(book))
         (table(&Here::default(), &columns, &rows))
         @if registers {
-            p.mk-card-body.mk-muted { "都不是？" a href=(UNKNOWN.1) { (UNKNOWN.0) } }
+            p.mk-card-body.mk-muted {
+                "都不是？" a href=(UNKNOWN.1) { (UNKNOWN.0) }
+                "；新生儿、境外人员、无证件者到" a href="/persons/special" { "特殊登记" }
+            }
         }
     }
 }
