@@ -2,6 +2,7 @@
 //! trail, and with its exact inverse. What may be done and what it changes: [`rules`]; the database: `carry.rs`.
 
 mod carry;
+mod preview;
 pub mod rules;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ pub(crate) use carry::{
     BY_HAND, all_pairs, carry_out_for, free_numbers, links, load, merged, pairs, take_back_run, write_run,
 };
 pub use carry::{Past, history, of_id};
+pub use preview::Preview;
 pub use rules::{Change, Decision, Order, PersonId, RecordId, Verdict, kind_name};
 
 use crate::MasterIndex;

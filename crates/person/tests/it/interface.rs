@@ -181,10 +181,59 @@ async fn a_merge_by_a_program_is_undone_by_its_number() {
     assert_eq!(post(&app, program(COUNTY_HOSPITAL), path, ask("同一人")).await.0, StatusCode::FORBIDDEN);
     assert_eq!(post(&app, steward("4115"), path, ask("")).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(post(&app, steward("42"), path, ask("同一人")).await.0, StatusCode::NOT_FOUND);
+    // First what would happen: the same refusals, the patient as it would be, and nothing done.
+    let foresee = |from: i64, into: i64| {
+        json!({ "resourceType": "Parameters", "parameter": [
+            { "name": "source-patient", "valueReference": { "reference": format!("Patient/{from}") } },
+            { "name": "target-patient", "valueReference": { "reference": format!("Patient/{into}") } },
+            { "name": "preview", "valueBoolean": true },
+        ] })
+    };
+    let counts = async || -> (i64, i64, i64) {
+        sqlx::query_as(
+            "select (select count(*) from person_operation), (select count(*) from identity_event),
+                    (select count(*) from outbox)",
+        )
+        .fetch_one(db.pool())
+        .await
+        .unwrap()
+    };
+    let before = counts().await;
+    assert_eq!(post(&app, program(TOWNSHIP), path, foresee(child, zhang)).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(post(&app, steward("42"), path, foresee(child, zhang)).await.0, StatusCode::NOT_FOUND);
+    let same = post(&app, steward("4115"), path, foresee(zhang, zhang)).await;
+    assert_eq!(same.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let li = person("H4").await;
+    let (status, two) = post(&app, steward("4115"), path, foresee(li, zhang)).await;
+    assert!(status.is_client_error(), "two citizen numbers: {two}");
+    let (status, seen) = post(&app, steward("4115"), path, foresee(child, zhang)).await;
+    assert_eq!(status, StatusCode::OK, "{seen}");
+    let patient = &seen["parameter"][1]["resource"];
+    assert_eq!(patient["id"], zhang.to_string());
+    assert_eq!(patient["link"][0]["other"]["reference"], format!("Patient/{child}"));
+    let numbers: Vec<&str> =
+        patient["identifier"].as_array().unwrap().iter().filter_map(|i| i["value"].as_str()).collect();
+    assert!(numbers.contains(&"H1") && numbers.contains(&"H7"), "{numbers:?}");
+    assert!(numbers[0].contains('*'), "the citizen number is masked: {numbers:?}");
+    assert!(
+        seen["parameter"][0]["resource"]["issue"][0]["diagnostics"].as_str().unwrap().contains("1 条登记")
+    );
+    assert_eq!((person("H7").await, counts().await), (child, before), "nothing was done");
+    let acts: Vec<String> = sqlx::query_scalar("select act from audit_entry order by id desc limit 1")
+        .fetch_all(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(acts, ["person.merge_preview"]);
     let (status, done) = post(&app, steward("4115"), path, ask("同一人，家长登记的小名")).await;
     assert_eq!(status, StatusCode::OK, "{done}");
     assert_eq!(done["parameter"][1]["valueReference"]["reference"], format!("Patient/{zhang}"));
     assert_eq!(person("H7").await, zhang);
+    let name: String = sqlx::query_scalar("select name from person where id = $1")
+        .bind(zhang)
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(patient["name"][0]["text"], name, "as it was foretold");
     let undo = format!("/api/v1/index/operations/{}/undo", done["parameter"][2]["valueInteger"]);
     let (status, undone) = post(&app, steward("4115"), &undo, json!({ "reason": "看错了" })).await;
     assert_eq!((status, undone["moved"].as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{undone}");
