@@ -121,6 +121,8 @@ pub struct Batch<'m> {
     /// By record: a hash of all its values.
     order: Vec<u64>,
     records: usize,
+    /// Counts of the registry that the batch is a part of; `None`: it is the whole of it.
+    part_of: Option<Frequencies>,
 }
 
 #[derive(Debug, Default)]
@@ -148,7 +150,19 @@ impl<'m> Batch<'m> {
             exclusive: Vec::with_capacity(expected),
             order: Vec::with_capacity(expected),
             records: 0,
+            part_of: None,
         }
+    }
+
+    /// Links as the registry would that the batch is a sample of: with its counts of values and its number of
+    /// registrations. To be said before [`Batch::link`]; not for learning.
+    pub fn part_of(&mut self, registry: Frequencies) {
+        self.part_of = Some(registry);
+    }
+
+    /// Registrations of the registry.
+    fn registry(&self) -> u64 {
+        self.part_of.as_ref().map_or(self.records as u64, Frequencies::records)
     }
 
     /// Adds a registration prepared by the same model; gives its number.
@@ -250,7 +264,14 @@ impl<'m> Batch<'m> {
             return;
         }
         (options.progress)(Phase::Blocking, 0, 1);
-        for column in &mut self.columns {
+        for (field, column) in self.model.fields.iter().zip(&mut self.columns) {
+            if let Some(registry) = self.part_of.as_ref().filter(|_| field.frequency) {
+                let count = |v: &Value| registry.count(&field.name, v.group);
+                column.counts =
+                    column.values.iter().map(|v| u32::try_from(count(v).0).unwrap_or(u32::MAX)).collect();
+                column.filled = registry.count(&field.name, 0).1;
+                continue;
+            }
             let mut groups: ByHash<u32> = ByHash::default();
             for (value, uses) in column.values.iter().zip(&column.uses) {
                 *groups.entry(value.group).or_default() += uses;
@@ -276,8 +297,8 @@ impl<'m> Batch<'m> {
         p != 0 && q != 0 && p != q
     }
 
-    /// The levels of two records and the frequency bits of their agreements.
-    fn compare(&self, model: &Model, a: u32, b: u32) -> (u64, f64) {
+    /// The levels of two records.
+    fn pattern(&self, model: &Model, a: u32, b: u32) -> u64 {
         let (x, y) = (self.row(a), self.row(b));
         let mut pattern = 0_u64;
         for (at, field) in model.fields.iter().enumerate() {
@@ -295,14 +316,25 @@ impl<'m> Batch<'m> {
                 pattern |= u64::from(field.level_of[usize::from(result)]) << (4 * at);
             }
         }
-        let group = |row: &[u32], at: usize| {
-            (row[at] != NONE).then(|| self.columns[at].values[row[at] as usize].group)
-        };
-        pattern = model.swapped(pattern, |at| group(x, at), |at| group(y, at));
+        model.swapped(pattern, |at| self.group(x, at), |at| self.group(y, at))
+    }
+
+    fn group(&self, row: &[u32], at: usize) -> Option<u64> {
+        (row[at] != NONE).then(|| self.columns[at].values[row[at] as usize].group)
+    }
+
+    /// The levels of two records and the frequency bits of their agreements.
+    fn compare(&self, model: &Model, a: u32, b: u32) -> (u64, f64) {
+        let (x, y) = (self.row(a), self.row(b));
+        let pattern = self.pattern(model, a, b);
         let mut frequency = 0.0;
         for (at, field) in model.fields.iter().enumerate() {
             let l = level(pattern, at);
-            if field.frequency && l > 0 && l <= model.same_levels(at) && group(x, at) == group(y, at) {
+            if field.frequency
+                && l > 0
+                && l <= model.same_levels(at)
+                && self.group(x, at) == self.group(y, at)
+            {
                 let seen = self.columns[at].counts[x[at] as usize];
                 frequency += model.frequency_bits(at, f64::from(seen), self.columns[at].filled as f64);
             }
@@ -320,8 +352,8 @@ impl<'m> Batch<'m> {
     }
 
     fn score_of(&self, model: &Model, pattern: u64, frequency: f64) -> f32 {
-        let records = self.records as f64;
-        let score = model.bits_of(pattern, frequency, records) + model.prior_bits(self.records as u64);
+        let records = self.registry();
+        let score = model.bits_of(pattern, frequency, records as f64) + model.prior_bits(records);
         model.judged(pattern, score) as f32
     }
 
@@ -411,27 +443,7 @@ impl<'m> Batch<'m> {
     }
 
     fn count_levels(&self, a: u32, b: u32, counts: &mut [[u64; 16]]) {
-        let (x, y) = (self.row(a), self.row(b));
-        let mut pattern = 0_u64;
-        for (at, field) in self.model.fields.iter().enumerate() {
-            if x[at] == NONE || y[at] == NONE {
-                continue;
-            }
-            let values = &self.columns[at].values;
-            let left = &values[x[at] as usize];
-            let result = if x[at] == y[at] {
-                left.equal_outcome()
-            } else {
-                outcome(field.kind, left, &values[y[at] as usize])
-            };
-            if let Some(result) = result {
-                pattern |= u64::from(field.level_of[usize::from(result)]) << (4 * at);
-            }
-        }
-        let group = |row: &[u32], at: usize| {
-            (row[at] != NONE).then(|| self.columns[at].values[row[at] as usize].group)
-        };
-        pattern = self.model.swapped(pattern, |at| group(x, at), |at| group(y, at));
+        let pattern = self.pattern(self.model, a, b);
         for (at, counts) in counts.iter_mut().enumerate() {
             counts[level(pattern, at)] += u64::from(level(pattern, at) > 0);
         }
@@ -538,7 +550,7 @@ impl<'m> Batch<'m> {
             order: &self.order,
             link,
             review,
-            prior: model.prior_bits(self.records as u64) as f32,
+            prior: model.prior_bits(self.registry()) as f32,
         };
         let Clustering { assignment, holds } =
             cluster(self.records, &edges, &constraints, &|a, b| self.score(model, a, b));
@@ -562,7 +574,7 @@ impl<'m> Batch<'m> {
     /// Explains a pair of the batch as [`Model::compare`] does; for looking at results.
     #[must_use]
     pub fn levels(&self, model: &Model, a: u32, b: u32) -> Vec<(String, String)> {
-        let (pattern, _) = self.compare(model, a, b);
+        let pattern = self.pattern(model, a, b);
         (model.fields.iter().enumerate())
             .filter_map(|(at, f)| {
                 level(pattern, at).checked_sub(1).map(|l| (f.name.clone(), f.levels[l].name.clone()))

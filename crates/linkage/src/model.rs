@@ -308,6 +308,20 @@ impl Model {
         self.blocks.iter().map(|b| (b.name.as_str(), b.cap))
     }
 
+    /// The blocking rules in words, in order: two models with the same words make the same keys.
+    #[must_use]
+    pub fn blocking(&self) -> String {
+        let mut words = String::new();
+        for block in &self.blocks {
+            words.push_str(&block.name);
+            for (field, part) in &block.parts {
+                words.push_str(&format!(" {}:{part:?}", self.fields[*field].name));
+            }
+            words.push('\n');
+        }
+        words
+    }
+
     /// Names of the fields whose agreement is weighed by the frequency of the value.
     pub fn weighed_by_frequency(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().filter(|f| f.frequency).map(|f| f.name.as_str())

@@ -135,8 +135,7 @@ impl Engine {
 
 /// What tells one way of blocking from another.
 pub(crate) fn blocking(model: &Model) -> String {
-    let rules: Vec<String> = model.blocks().map(|(name, _)| name.to_owned()).collect();
-    hex(&protect::Hash::Sha256.digest(rules.join("\n").as_bytes())[..8])
+    hex(&protect::Hash::Sha256.digest(model.blocking().as_bytes())[..8])
 }
 
 /// The engine of this process, and when it was last compared with the database.

@@ -71,6 +71,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0012_special",
         sql: include_str!("../migrations/0012_special.sql"),
     },
+    Migration {
+        context: "person",
+        name: "0013_compare",
+        sql: include_str!("../migrations/0013_compare.sql"),
+    },
 ];
 
 /// The protected columns of this context.

@@ -19,6 +19,7 @@ const PERSONAL: [&str; 20] = [
     "search_entry",
     "review_task",
     "index_change",
+    "index_difference",
     "index_suspect",
     "care_relation",
     "record_entry",

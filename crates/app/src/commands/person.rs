@@ -7,6 +7,8 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use kernel::{Act, Caller, Line, Need, Purpose, Reach};
 
+use person::runs::Asked;
+
 use crate::Common;
 use crate::commands::with_platform;
 use crate::platform::Platform;
@@ -22,9 +24,18 @@ pub enum PersonCommand {
     Train,
     /// 列出比对模型
     Models,
+    /// 在本库的登记上比较几个模型各自会作出的结论（不改动数据），结果可在“批量关联”页面查看
+    Compare {
+        /// 模型编号，见 models；0 为随平台发布的模型
+        #[arg(required = true, num_args = 2..=4)]
+        models: Vec<i64>,
+        /// 每多少条登记抽取一条；不写则按登记总数决定
+        #[arg(long, default_value_t = 0)]
+        one_in: u64,
+    },
     /// 启用一个比对模型
     Force {
-        /// 模型编号，见 models
+        /// 模型编号，见 models；0 为随平台发布的模型
         model: i64,
         /// 理由
         #[arg(long)]
@@ -87,10 +98,18 @@ async fn on(platform: &Platform, command: PersonCommand) -> Result<()> {
                 println!("{} {}{mark}　学自 {} 条　{}", m.id, m.version, m.trained_on, m.trained_at);
             }
         }
+        PersonCommand::Compare { models, one_in } => {
+            let run = index.start_comparison(&Asked { models, one_in }, "命令行", now).await?;
+            let compared = index.compare_models(run, now).await?;
+            println!("任务 {run}：比较了 {} 条登记中的 {} 条。", compared.records, compared.linked);
+            println!("{}", serde_json::to_string_pretty(&compared)?);
+            println!("没有改动数据。样例见“批量关联”页面；启用：minkang person force 编号 --reason …");
+        }
         PersonCommand::Force { model, reason } => {
             index.put_in_force(&reach()?, model, &reason, now).await?;
             let keyed = index.write_keys(now).await?;
-            println!("已启用；重写了 {keyed} 条登记的比对键。");
+            let gone = index.sweep_keys(now).await?;
+            println!("已启用；重写了 {keyed} 条登记的比对键，清除了 {gone} 个不再使用的键。");
         }
         PersonCommand::Relink { apply, reason } => {
             index.write_keys(now).await?;

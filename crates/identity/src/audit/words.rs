@@ -44,6 +44,7 @@ const ACTS: &[(&str, &str)] = &[
     ("person.suspect_export", "导出可疑人员"),
     ("person.explain", "说明可疑人员"),
     ("person.run_view", "查看批量关联"),
+    ("person.run_export", "导出模型比较的差异"),
     ("index.run", "主索引批量关联"),
     ("index.model", "主索引比对模型"),
     ("embed.open", "工作站打开档案"),

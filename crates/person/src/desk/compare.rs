@@ -27,6 +27,7 @@ pub(super) struct Seen {
     pub whole: Whole,
     pub all: Vec<Registration>,
     pub questions: Vec<Question>,
+    pub within: Within,
 }
 
 /// Reads a task with its registrations; the look is audited for both persons.
@@ -43,7 +44,7 @@ pub(super) async fn look(
         .personal(&reach, now, async |tx, reach| {
             let within = Within::of(reach, &*desk.institutions);
             let whole = read::whole(tx, &within, id, account, now).await?.ok_or_else(unknown)?;
-            let all = read::side_by_side(tx, &whole).await?;
+            let all = read::side_by_side(tx, whole.a, whole.b).await?;
             let questions = read::questions_of(tx, id).await?;
             if hold && whole.held_by.is_none() {
                 read::hold(tx, id, account, &reach.caller().name, now).await?;
@@ -65,7 +66,7 @@ pub(super) async fn look(
                 store::audit::record(tx, reach.caller(), reach.purpose(), now, &second).await?;
             }
             let first = entry(one, &whole.task.a.name);
-            Ok((Seen { whole, all, questions }, first))
+            Ok((Seen { whole, all, questions, within }, first))
         })
         .await
 }
@@ -136,8 +137,13 @@ pub(super) fn side_by_side(
     all: &[Registration],
     parts: Option<&[Part]>,
     sum: Option<(f64, f32)>,
+    within: Option<&Within>,
 ) -> Markup {
     let Some(first) = all.first() else { return html! {} };
+    // Whose page the reader may open: somebody with a registration within reach.
+    let near = |person: i64| {
+        within.is_none_or(|w| all.iter().any(|r| r.person == person && w.has(r.institution, &r.region)))
+    };
     let letter = |r: &Registration| if r.person == first.person { "甲" } else { "乙" };
     let part = |field: &str| parts.and_then(|p| p.iter().find(|p| p.field == field));
     let told: Vec<&str> = LINES.iter().map(|l| l.1).collect();
@@ -210,7 +216,10 @@ pub(super) fn side_by_side(
                     }))
                     (source_row("来源", all, parts.is_some(), |r| html! { @if r.registered { "患者登记" } @else { "诊疗记录中提到" } }))
                     (source_row("归属依据", all, parts.is_some(), |r| html! { (words::rule(&r.link_rule)) }))
-                    (source_row("现归", all, parts.is_some(), |r| html! { a href={ "/index/persons/" (r.person) } { (letter(r)) " 的身份页" } }))
+                    (source_row("现归", all, parts.is_some(), |r| html! {
+                        @if near(r.person) { a href={ "/index/persons/" (r.person) } { (letter(r)) " 的身份页" } }
+                        @else { span.mk-muted title="这个人的登记都在您的辖区以外，身份页由其所在县区查看" { (letter(r)) "（外县区）" } }
+                    }))
                 }
             }
         }
@@ -296,7 +305,7 @@ fn view(desk: &Desk, allowed: &Allowed, seen: &Seen, here: &Here, open: bool) ->
                     small.mk-muted { "底色标出不同的字；条形向右支持是同一人，向左反对。" @if !whole.model_version.is_empty() { " 模型 " (whole.model_version) } }
                 }
             }
-            (side_by_side(desk, &eyes, &seen.all, Some(parts), Some((f64::from(task.weight), task.probability))))
+            (side_by_side(desk, &eyes, &seen.all, Some(parts), Some((f64::from(task.weight), task.probability)), Some(&seen.within)))
             @if more { p.mk-card-body.mk-muted { "登记较多，只列出前 " (read::SIDE_BY_SIDE) " 条，其余见身份页。" } }
         }
         @if !seen.questions.is_empty() { (questions(desk, &seen.questions)) }

@@ -53,17 +53,28 @@ struct Seen {
     days: Vec<Day>,
 }
 
-// Counties are told by the task; a county's own people see their county, the city all of its counties.
+// Counties are told by the institutions of both sides, where they say nothing by the task: what lies in two counties waits in
+// both. A county's own people see their county, the city all of its counties.
 async fn read(tx: &mut Gated<'_>, within: &Within, since: NaiveDate, now: DateTime<Utc>) -> Result<Seen> {
     let from = super::queue::start_of(since);
+    let counties: Vec<String> = within.counties.iter().map(|(_, county)| county.clone()).collect();
     let backlog = sqlx::query_as(
-        "select county, count(*) filter (where state = 'open') as open, count(*) filter (where state = 'second') as second,
+        "with lies (id, county) as (
+             select distinct t.id, coalesce(m.county, t.county)
+             from review_task t left join lateral unnest(t.institutions) as i (id) on true
+             left join unnest($2::int[], $3::text[]) as m (id, county) on m.id = i.id
+             where t.state in ('open', 'asked', 'second') and (t.county like any($1) or t.institutions && $2)
+               and (m.county is not null or t.county like any($1))
+         )
+         select l.county, count(*) filter (where state = 'open') as open, count(*) filter (where state = 'second') as second,
                 count(*) filter (where state = 'asked') as asked, count(*) filter (where priority <= 2) as urgent,
                 min(opened_at) as oldest
-         from review_task where state in ('open', 'asked', 'second') and county like any($1)
-         group by county order by count(*) desc, county",
+         from lies l join review_task t on t.id = l.id
+         group by l.county order by count(*) desc, l.county",
     )
     .bind(&within.regions)
+    .bind(within.counties.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(counties)
     .fetch_all(&mut ***tx)
     .await
     .db("count what waits for review")?;
@@ -74,22 +85,23 @@ async fn read(tx: &mut Gated<'_>, within: &Within, since: NaiveDate, now: DateTi
                 percentile_cont(0.5) within group (order by extract(epoch from t.decided_at - t.opened_at)::float8 / 60)
                     as minutes
          from review_task t left join person_operation o on o.id = t.operation_id
-         where t.decided_at >= $2 and t.decided_name <> '' and t.county like any($1)
+         where t.decided_at >= $2 and t.decided_name <> '' and (t.county like any($1) or t.institutions && $4)
          group by t.decided_name order by count(*) desc, t.decided_name limit 200",
     )
     .bind(&within.regions)
     .bind(from)
     .bind(now - chrono::Duration::days(7))
+    .bind(&within.institutions)
     .fetch_all(&mut ***tx)
     .await
     .db("count what was decided")?;
     let days = sqlx::query_as(
         "with opened as (
              select (opened_at at time zone 'Asia/Shanghai')::date as day, count(*) as n from review_task
-             where opened_at >= $2 and county like any($1) group by 1
+             where opened_at >= $2 and (county like any($1) or institutions && $5) group by 1
          ), decided as (
              select (decided_at at time zone 'Asia/Shanghai')::date as day, count(*) as n from review_task
-             where decided_at >= $2 and county like any($1) group by 1
+             where decided_at >= $2 and (county like any($1) or institutions && $5) group by 1
          )
          select d::date as day, coalesce(o.n, 0) as opened, coalesce(c.n, 0) as decided
          from generate_series($3::date, $4::date, interval '1 day') as d
@@ -99,6 +111,7 @@ async fn read(tx: &mut Gated<'_>, within: &Within, since: NaiveDate, now: DateTi
     .bind(from)
     .bind(since)
     .bind(kernel::clock::to_china(now).date())
+    .bind(&within.institutions)
     .fetch_all(&mut ***tx)
     .await
     .db("count what was opened and decided by day")?;

@@ -161,7 +161,7 @@ fn confirm(
     html! {
         section.mk-card {
             div.mk-card-head { h2 { "登记对照" } div { small.mk-muted { "每人最多列出 " (EACH) " 条" } } }
-            (compare::side_by_side(desk, eyes, both, None, None))
+            (compare::side_by_side(desk, eyes, both, None, None, None))
         }
         @if two_numbers {
             (notice(Tone::Bad, "两人有不同的有效公民身份号码，不能合并", "确认其中一个号码登记错误的，先在那个人的身份页把该登记的证件标为“不属本人”，再合并。"))

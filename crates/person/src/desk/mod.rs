@@ -20,6 +20,8 @@ mod runs;
 mod show;
 mod special;
 mod suspects;
+mod versus;
+mod versus_pair;
 mod words;
 
 use std::sync::Arc;
@@ -132,6 +134,9 @@ pub fn routes(desk: Desk) -> Routes<()> {
         .get("/index/runs/{run}/progress", Access::Needs(MANAGE), runs::progress_piece)
         .post("/index/runs/{run}/decide", Access::Fresh(APPROVE), runs::decide)
         .post("/index/runs/{run}/undo", Access::Fresh(APPROVE), runs::undo)
+        .get("/index/runs/{run}/pairs", Access::Needs(MANAGE), versus_pair::page)
+        .get("/index/runs/{run}/pairs.csv", Access::Needs(EXPORT), versus_pair::csv)
+        .get("/index/runs/{run}/pairs/{pair}", Access::Needs(MANAGE), versus_pair::one)
         .get("/index/models", Access::Needs(MANAGE), models::page)
         .get("/index/models/{model}", Access::Needs(MANAGE), models::one)
         .post("/index/models/{model}/force", Access::Fresh(APPROVE), models::force)

@@ -1,4 +1,5 @@
-//! `/index/models`: comparison models: which is in force, what was learnt, field by field, and how two of them differ.
+//! `/index/models`: comparison models: which is in force, what was learnt, field by field, beside what another learnt. What
+//! each would decide is compared by a run ([`super::versus`]).
 
 use axum::Form;
 use axum::extract::{Path, State};
@@ -16,7 +17,8 @@ use web::ui::{
 };
 use web::{Frame, Reply};
 
-use super::{APPROVE, Desk, bits, runs, words};
+use super::{APPROVE, Desk, bits, runs, versus, words};
+use crate::runs::{SHIPPED, shipped_version};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 struct Model {
@@ -25,7 +27,7 @@ struct Model {
     parameters: Option<Value>,
     report: Value,
     trained_on: i64,
-    trained_at: DateTime<Utc>,
+    trained_at: Option<DateTime<Utc>>,
     actor: String,
     in_force: bool,
     in_force_at: Option<DateTime<Utc>>,
@@ -36,7 +38,33 @@ const SELECT: &str = "
     from person_model where ($1::bigint is null or id = $1) order by in_force desc, id desc limit 200";
 
 async fn models(desk: &Desk, id: Option<i64>) -> Result<Vec<Model>> {
-    sqlx::query_as(SELECT).bind(id).fetch_all(desk.db.pool()).await.db("read comparison models")
+    let mut all: Vec<Model> =
+        sqlx::query_as(SELECT).bind(id).fetch_all(desk.db.pool()).await.db("read comparison models")?;
+    if id.is_none_or(|id| id == SHIPPED) {
+        // The one that comes with the platform decides where no other was put in force.
+        let other: bool = sqlx::query_scalar("select exists (select from person_model where in_force)")
+            .fetch_one(desk.db.pool())
+            .await
+            .db("look which model is in force")?;
+        let shipped = Model {
+            id: SHIPPED,
+            version: format!("{}（随平台发布）", shipped_version()?),
+            parameters: None,
+            report: Value::Null,
+            trained_on: 0,
+            trained_at: None,
+            actor: String::new(),
+            in_force: !other,
+            in_force_at: None,
+        };
+        if other { all.push(shipped) } else { all.insert(0, shipped) }
+    }
+    Ok(all)
+}
+
+/// The models that can be compared: number, name, whether it is in force.
+pub(super) async fn choices(desk: &Desk) -> Result<Vec<(i64, String, bool)>> {
+    Ok(models(desk, None).await?.into_iter().map(|m| (m.id, m.version, m.in_force)).collect())
 }
 
 pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> Reply<Markup> {
@@ -55,7 +83,7 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
                     },
                     html! { @if m.parameters.is_some() { "由登记训练" } @else { "按目录的初始值" } },
                     html! { (thousands(m.trained_on.unsigned_abs())) },
-                    html! { (m.actor) small.mk-muted { (words::time(m.trained_at)) } },
+                    html! { (m.actor) small.mk-muted { (m.trained_at.map(words::time).unwrap_or_default()) } },
                     html! { (m.in_force_at.map(words::time).unwrap_or_default()) },
                 ],
             )
@@ -76,15 +104,13 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
         rows,
         paging: Paging::Whole,
         exports: &[],
-        empty: (
-            "还没有训练过模型",
-            "正在使用随平台发布的初始模型。运维人员运行 minkang person train 后，训练出的模型会列在这里，比较后再启用。",
-        ),
+        empty: ("没有比对模型", "随平台发布的模型无法读取，请联系运维人员。"),
         empty_action: None,
     };
     Ok(frame.page("比对模型", html! {
         (page_head(&[("批量关联", "/index/runs")], "比对模型", "怎样比较两条登记：比哪些项、每种相同和不同各值多少证据。每个结论都记下所用的版本。", html! {}))
         (list(&here, &view))
+        (versus::form(&all.iter().map(|m| (m.id, m.version.clone(), m.in_force)).collect::<Vec<_>>()))
     }))
 }
 
@@ -175,7 +201,7 @@ pub(super) async fn one(
         (page_head(&[("比对模型", "/index/models")], &model.version, "", if model.in_force { badge(Tone::Good, "使用中") } else { badge(Tone::Neutral, "未启用") }))
         (card("概况", describe(&[
             fact("训练用登记", &thousands(model.trained_on.unsigned_abs())),
-            fact("建立", &format!("{}　{}", model.actor, words::time(model.trained_at))),
+            fact("建立", &format!("{}　{}", model.actor, model.trained_at.map(words::time).unwrap_or_default())),
             fact("启用", &model.in_force_at.map(words::time).unwrap_or_default()),
         ])))
         @if !model.in_force && allowed.caller().may(APPROVE) {
@@ -188,10 +214,11 @@ pub(super) async fn one(
             }))
         }
         @if all.len() > 1 {
+            (versus::against(model.id, &all.iter().filter(|m| m.id != model.id).map(|m| (m.id, m.version.clone(), m.in_force)).collect::<Vec<_>>()))
             form.mk-inline method="get" {
-                label for="with" { "与另一个模型比较 " }
+                label for="with" { "与另一个模型并列证据 " }
                 select.form-select id="with" name="with" data-send { @for m in all.iter().filter(|m| m.id != model.id) { option value=(m.id) selected[Some(m.id) == other.map(|o| o.id)] { (m.version) @if m.in_force { "（使用中）" } } } }
-                button.btn type="submit" { "比较" }
+                button.btn type="submit" { "并列" }
             }
         }
         (card_with("学到的证据", html! { small.mk-muted { "m：同一人的登记中的比例；u：不同的人中的比例" } }, html! {

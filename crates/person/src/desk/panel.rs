@@ -17,13 +17,14 @@ impl DeskPanel for Waiting {
             let mut lines = Vec::new();
             if caller.may(WRITE) {
                 let within = Within::of(&caller.decide(WRITE, Purpose::of("identity"))?, &*desk.institutions);
-                // By county, as the figures are; no registration is read.
+                // By county and institution, as the figures are; no registration is read.
                 let (open, second, urgent): (i64, i64, i64) = sqlx::query_as(
                     "select count(*) filter (where state = 'open'), count(*) filter (where state = 'second'),
                             count(*) filter (where priority <= 2)
-                     from review_task where state in ('open', 'second') and county like any($1)",
+                     from review_task where state in ('open', 'second') and (county like any($1) or institutions && $2)",
                 )
                 .bind(&within.regions)
+                .bind(&within.institutions)
                 .fetch_one(desk.db.pool())
                 .await
                 .db("count what waits for review")?;

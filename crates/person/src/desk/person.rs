@@ -306,7 +306,7 @@ fn registrations(desk: &Desk, eyes: &Eyes<'_>, seen: &Seen, acts: bool) -> Marku
             @if several {
                 details.mk-card-body {
                     summary.mk-link { "逐项对照" }
-                    (compare::side_by_side(desk, eyes, shown, None, None))
+                    (compare::side_by_side(desk, eyes, shown, None, None, None))
                 }
             }
             @if several && acts {

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
+use kernel::access::InstitutionId;
 use kernel::clock::CHINA_OFFSET_SECONDS;
 use kernel::{Result, Tier};
 use maud::{Markup, html};
@@ -49,14 +50,22 @@ pub(super) fn counties(desk: &Desk, within: &Within) -> Vec<(String, String)> {
     codes.iter().map(|c| (c.as_str()[..6].to_owned(), desk.institutions.region_name(c))).collect()
 }
 
-fn filter(here: &Here) -> Filter {
+fn filter(desk: &Desk, here: &Here) -> Filter {
     let text = |key: &str| here.get(key).unwrap_or("").trim().to_owned();
     let (from, until) = days(here, "day");
+    let county = text("county");
+    let there =
+        |card: &&std::sync::Arc<contracts::InstitutionCard>| card.region.as_str().starts_with(&county);
+    let of_county = match county.as_str() {
+        "" => Vec::new(),
+        _ => desk.institutions.all().iter().filter(there).map(|card| card.id.get() as i32).collect(),
+    };
     Filter {
+        of_county,
         state: text("state"),
         kind: text("kind"),
         priority: here.get("priority").and_then(|p| p.parse().ok()).unwrap_or(0),
-        county: text("county"),
+        county,
         name: text("name").chars().take(30).collect(),
         from,
         until,
@@ -90,6 +99,21 @@ async fn found(
         .await
 }
 
+/// The counties of both sides, by the institutions that registered; where the task is looked at if they say nothing.
+fn places(desk: &Desk, task: &Task) -> String {
+    let mut codes: Vec<_> = [&task.a, &task.b]
+        .iter()
+        .filter_map(|side| desk.institutions.by_id(InstitutionId::new(i64::from(side.institution))))
+        .filter(|card| card.region.tier() >= Some(Tier::County))
+        .map(|card| card.region.at(Tier::County))
+        .collect();
+    codes.dedup();
+    if codes.is_empty() {
+        return desk.county(&task.county);
+    }
+    codes.iter().map(|code| desk.institutions.region_name(code)).collect::<Vec<_>>().join("、")
+}
+
 fn side(desk: &Desk, eyes: &Eyes<'_>, side: &Side) -> Markup {
     let birth = side.birth_date.map(|d| eyes.shown("birth_date", &d.to_string())).unwrap_or_default();
     html! {
@@ -105,7 +129,7 @@ pub(super) async fn page(
     here: Here,
     frame: Frame,
 ) -> Reply<Markup> {
-    let (filter, page) = (filter(&here), page_of(&here));
+    let (filter, page) = (filter(&desk, &here), page_of(&here));
     let offset = ((page - 1) * PAGE) as i64;
     let (tasks, total, within) =
         found(&desk, &allowed, &filter, "person.review_list", PAGE as i64, offset).await?;
@@ -130,7 +154,7 @@ pub(super) async fn page(
                     html! { (words::kind(&t.kind)) },
                     html! { (bits::bar(f64::from(t.weight))) " " small { (bits::percent(t.probability)) } },
                     badge(urgent, priority),
-                    html! { (desk.county(&t.county)) },
+                    html! { (places(&desk, t)) },
                     last,
                     badge(tone, state),
                 ],
@@ -195,7 +219,8 @@ pub(super) async fn csv(
     allowed: Allowed,
     here: Here,
 ) -> Reply<web::download::Download> {
-    let (tasks, ..) = found(&desk, &allowed, &filter(&here), "person.review_export", EXPORTED, 0).await?;
+    let (tasks, ..) =
+        found(&desk, &allowed, &filter(&desk, &here), "person.review_export", EXPORTED, 0).await?;
     let eyes = Eyes { masks: &desk.masks, caller: allowed.caller(), open: false };
     let heads = [
         "编号",
@@ -236,7 +261,7 @@ pub(super) async fn csv(
                 format!("{:.1}", t.weight),
                 bits::percent(t.probability),
                 words::priority(t.priority).1.to_owned(),
-                desk.county(&t.county),
+                places(&desk, t),
                 words::time(t.opened_at),
                 words::state(&t.state, &t.outcome).1.to_owned(),
                 t.decided_name.clone(),

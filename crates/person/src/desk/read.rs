@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use contracts::Institutions;
-use kernel::{Reach, Result};
+use kernel::{Reach, RegionCode, Result, Tier};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use store::{DbDoing, Gated};
@@ -22,14 +22,28 @@ pub(super) const SIDE_BY_SIDE: i64 = 12;
 pub(super) struct Within {
     pub institutions: Vec<i32>,
     pub regions: Vec<String>,
+    /// The counties of those institutions, by six digits.
+    pub counties: Vec<(i32, String)>,
 }
 
 impl Within {
+    /// Whether a registration is within reach.
+    pub(super) fn has(&self, institution: i32, region: &str) -> bool {
+        let inside = |pattern: &String| region.starts_with(pattern.trim_end_matches('%'));
+        self.institutions.contains(&institution) || self.regions.iter().any(inside)
+    }
+
     pub(super) fn of(reach: &Reach, institutions: &dyn Institutions) -> Self {
         let all = institutions.all();
-        let inside = all.iter().filter(|card| reach.covers(card.id, &card.region));
+        let inside: Vec<(i32, RegionCode)> = all
+            .iter()
+            .filter(|card| reach.covers(card.id, &card.region))
+            .filter_map(|card| Some((i32::try_from(card.id.get()).ok()?, card.region)))
+            .collect();
+        let in_county = inside.iter().filter(|(_, region)| region.tier() >= Some(Tier::County));
         Within {
-            institutions: inside.filter_map(|card| i32::try_from(card.id.get()).ok()).collect(),
+            institutions: inside.iter().map(|(id, _)| *id).collect(),
+            counties: in_county.map(|(id, region)| (*id, region.as_str()[..6].to_owned())).collect(),
             regions: reach.scope().region_prefixes.iter().map(|p| format!("{p}%")).collect(),
         }
     }
@@ -45,6 +59,8 @@ pub(super) struct Filter {
     pub priority: i16,
     /// Six digits; empty: any.
     pub county: String,
+    /// The institutions of that county.
+    pub of_county: Vec<i32>,
     /// Beginning of a name.
     pub name: String,
     pub from: Option<DateTime<Utc>>,
@@ -92,7 +108,8 @@ pub(super) struct Task {
     pub b: Side,
 }
 
-// Both sides must be within reach, each by the institution that registered or by where the person lives.
+// One side must be within reach, by the institution that registered or by where the patient lives: of a pair in two counties
+// both see it. A county's filter takes in what lies there with either side, or is looked at there.
 macro_rules! list {
     ($order:literal) => {
         concat!(
@@ -101,9 +118,9 @@ macro_rules! list {
                     a.institution_id, b.name, b.sex, b.birth_date, b.institution_id
              from review_task t join identity_record a on a.id = t.a join identity_record b on b.id = t.b
              where t.state = any($1)
-               and (a.institution_id = any($2) or a.region like any($3))
-               and (b.institution_id = any($2) or b.region like any($3))
-               and ($4 = '' or t.kind = $4) and ($5 = 0 or t.priority = $5) and ($6 = '' or t.county = $6)
+               and (a.institution_id = any($2) or a.region like any($3)
+                 or b.institution_id = any($2) or b.region like any($3))
+               and ($4 = '' or t.kind = $4) and ($5 = 0 or t.priority = $5) and ($6 = '' or t.county = $6 or t.institutions && $12)
                and ($7 = '' or starts_with(a.name, $7) or starts_with(b.name, $7))
                and ($8::timestamptz is null or t.opened_at >= $8) and ($9::timestamptz is null or t.opened_at < $9)
              order by ",
@@ -119,9 +136,9 @@ const COUNT: &str = "
     select count(*) from (select from review_task t
         join identity_record a on a.id = t.a join identity_record b on b.id = t.b
         where t.state = any($1)
-          and (a.institution_id = any($2) or a.region like any($3))
-          and (b.institution_id = any($2) or b.region like any($3))
-          and ($4 = '' or t.kind = $4) and ($5 = 0 or t.priority = $5) and ($6 = '' or t.county = $6)
+          and (a.institution_id = any($2) or a.region like any($3)
+            or b.institution_id = any($2) or b.region like any($3))
+          and ($4 = '' or t.kind = $4) and ($5 = 0 or t.priority = $5) and ($6 = '' or t.county = $6 or t.institutions && $11)
           and ($7 = '' or starts_with(a.name, $7) or starts_with(b.name, $7))
           and ($8::timestamptz is null or t.opened_at >= $8) and ($9::timestamptz is null or t.opened_at < $9)
         limit $10) as found";
@@ -175,6 +192,7 @@ pub(super) async fn tasks(
         .bind(filter.until)
         .bind(limit)
         .bind(offset)
+        .bind(&filter.of_county)
         .fetch_all(&mut ***tx)
         .await
         .db("list review tasks")?;
@@ -194,6 +212,7 @@ pub(super) async fn count(tx: &mut Gated<'_>, within: &Within, filter: &Filter) 
         .bind(filter.from)
         .bind(filter.until)
         .bind(COUNTED)
+        .bind(&filter.of_county)
         .fetch_one(&mut ***tx)
         .await
         .db("count review tasks")?;
@@ -204,7 +223,7 @@ pub(super) async fn count(tx: &mut Gated<'_>, within: &Within, filter: &Filter) 
 const NEXT: &str = "
     select t.id from review_task t join identity_record a on a.id = t.a join identity_record b on b.id = t.b
     where t.state in ('open', 'second') and t.id <> $1
-      and (a.institution_id = any($2) or a.region like any($3)) and (b.institution_id = any($2) or b.region like any($3))
+      and (a.institution_id = any($2) or a.region like any($3) or b.institution_id = any($2) or b.region like any($3))
       and (t.state = 'open' or t.first_by is distinct from $4)
       and (t.assignee is null or t.assignee = $4 or t.updated_at < $5)
     order by (t.priority, t.id) <= ((select p.priority from review_task p where p.id = $1), $1), t.priority, t.id limit 1";
@@ -212,7 +231,7 @@ const NEXT: &str = "
 const BEFORE: &str = "
     select t.id from review_task t join identity_record a on a.id = t.a join identity_record b on b.id = t.b
     where t.state in ('open', 'second') and t.id <> $1
-      and (a.institution_id = any($2) or a.region like any($3)) and (b.institution_id = any($2) or b.region like any($3))
+      and (a.institution_id = any($2) or a.region like any($3) or b.institution_id = any($2) or b.region like any($3))
       and (t.state = 'open' or t.first_by is distinct from $4)
       and (t.assignee is null or t.assignee = $4 or t.updated_at < $5)
     order by (t.priority, t.id) >= ((select p.priority from review_task p where p.id = $1), $1),
@@ -273,8 +292,8 @@ pub(super) async fn whole(
                 case when t.assignee is distinct from $4 and t.updated_at >= $5 then nullif(t.assignee_name, '') end
          from review_task t join identity_record a on a.id = t.a join identity_record b on b.id = t.b
          left join person_operation o on o.id = t.operation_id
-         where t.id = $1 and (a.institution_id = any($2) or a.region like any($3))
-           and (b.institution_id = any($2) or b.region like any($3))",
+         where t.id = $1 and (a.institution_id = any($2) or a.region like any($3)
+           or b.institution_id = any($2) or b.region like any($3))",
     )
     .bind(id)
     .bind(&within.institutions)
@@ -407,8 +426,8 @@ async fn registrations(tx: &mut Gated<'_>, rows: &[PgRow]) -> Result<Vec<Registr
     Ok(all)
 }
 
-/// The registrations of a task: its two first, then the others of the two persons.
-pub(super) async fn side_by_side(tx: &mut Gated<'_>, whole: &Whole) -> Result<Vec<Registration>> {
+/// The registrations of a pair: its two first, then the others of the two persons.
+pub(super) async fn side_by_side(tx: &mut Gated<'_>, a: i64, b: i64) -> Result<Vec<Registration>> {
     let rows = sqlx::query(
         "select i.*, e.first_at, coalesce(e.events, 0) as events from identity_record i
          left join lateral (select min(at) as first_at, count(*) as events from identity_event v
@@ -418,8 +437,8 @@ pub(super) async fn side_by_side(tx: &mut Gated<'_>, whole: &Whole) -> Result<Ve
                   i.person_id = (select person_id from identity_record where id = $1) desc, i.registered desc, i.id
          limit $3",
     )
-    .bind(whole.a)
-    .bind(whole.b)
+    .bind(a)
+    .bind(b)
     .bind(SIDE_BY_SIDE)
     .fetch_all(&mut ***tx)
     .await

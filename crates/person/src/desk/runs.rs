@@ -18,7 +18,8 @@ use web::{Frame, Reply};
 
 use super::read::Within;
 use super::show::Eyes;
-use super::{APPROVE, Desk, words};
+use super::{APPROVE, Desk, versus, words};
+use crate::runs::Asked;
 
 /// Rows on a page.
 const PAGE: i64 = 30;
@@ -46,6 +47,7 @@ fn kind(code: &str) -> &'static str {
     match code {
         "relink" => "重新关联",
         "train" => "训练模型",
+        "compare" => "比较模型",
         "audit" => "夜间检查",
         _ => "其他",
     }
@@ -82,7 +84,7 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
     let more = runs.len() as i64 > PAGE;
     runs.truncate(PAGE as usize);
     let after = runs.last().filter(|_| more).map(|r| r.id.to_string());
-    let kinds = ["relink", "train", "audit"].map(|k| (k.to_owned(), kind(k).to_owned()));
+    let kinds = ["relink", "train", "compare", "audit"].map(|k| (k.to_owned(), kind(k).to_owned()));
     let rows = runs
         .iter()
         .map(|r| {
@@ -162,7 +164,6 @@ fn acts(run: &Run, caller: &Caller) -> Markup {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Decision {
-    kind: String,
     decision: String,
     reason: String,
 }
@@ -171,13 +172,18 @@ pub(super) struct Decision {
 pub(super) async fn start(
     State(desk): State<Desk>,
     allowed: Allowed,
-    Form(form): Form<Decision>,
+    Form(form): Form<Vec<(String, String)>>,
 ) -> Reply<Redirect> {
     let (caller, now) = (allowed.caller(), desk.clock.now());
-    let kind = match form.kind.as_str() {
-        "train" => "train",
-        "relink" => "relink",
-        _ => return Err(Refusal::invalid("index.run_kind", "请选择“重新关联”或“训练模型”。").into()),
+    let all = |key: &'static str| form.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str());
+    let kind = match all("kind").next() {
+        Some("train") => "train",
+        Some("relink") => "relink",
+        Some("compare") => "compare",
+        _ => {
+            let text = "请选择“重新关联”、“训练模型”或“比较模型”。";
+            return Err(Refusal::invalid("index.run_kind", text).into());
+        }
     };
     let waiting: bool = sqlx::query_scalar(
         "select exists (select from index_run where state in ('running', 'applying', 'undoing') and kind <> 'audit')",
@@ -188,7 +194,12 @@ pub(super) async fn start(
     if waiting {
         return Err(Refusal::conflict("index.run_busy", "已有一次批量关联或训练在进行，请等它结束。").into());
     }
-    let run = desk.index.request_run(kind, &caller.name, now).await?;
+    let run = if kind == "compare" {
+        let models = all("model").filter_map(|m| m.parse().ok()).collect();
+        desk.index.request_comparison(&Asked { models, one_in: 0 }, &caller.name, now).await?
+    } else {
+        desk.index.request_run(kind, &caller.name, now).await?
+    };
     let entry = AuditEntry {
         act: "index.run",
         object_kind: "index_run",
@@ -249,7 +260,7 @@ fn under_way(id: i64, state: &str, total: i64, done: i64) -> Markup {
         @if matches!(state, "running" | "applying" | "undoing") {
             (progress(&Progress {
                 title: self::state(state).1, done: done.unsigned_abs(), total: (total > 0).then(|| total.unsigned_abs()),
-                unit: "条登记", rate: None, again: Some(&format!("/index/runs/{id}/progress")),
+                unit: if state == "running" { "条登记（读取与比对各计一次）" } else { "条登记" }, rate: None, again: Some(&format!("/index/runs/{id}/progress")),
             }))
         } @else { (notice(Tone::Good, "已结束", "请刷新页面查看结果。")) }
     }
@@ -286,7 +297,7 @@ pub(super) async fn one(
     .await
     .db("read a run of the index")?
     .ok_or_else(unknown)?;
-    let sample = sample(&desk, &allowed, id).await?;
+    let sample = if run.kind == "relink" { sample(&desk, &allowed, id).await? } else { Vec::new() };
     let eyes = Eyes { masks: &desk.masks, caller: allowed.caller(), open: false };
     let (tone, word) = state(&run.state);
     let rows: Vec<Row> = sample
@@ -315,7 +326,9 @@ pub(super) async fn one(
             fact("说明", &run.reason),
             fact("结束", &run.finished_at.map(words::time).unwrap_or_default()),
         ])))
-        (card("统计", statistics(&run.statistics)))
+        @if run.kind == "compare" {
+            @if run.state == "done" { (versus::result(&desk, &allowed, run.id, &run.statistics).await?) }
+        } @else { (card("统计", statistics(&run.statistics))) }
         (acts(&run, allowed.caller()))
         @if run.kind == "relink" {
             (card_with("拟议的变动（抽样）", html! { small.mk-muted { "最多列出 " (SAMPLE) " 条" } }, html! {

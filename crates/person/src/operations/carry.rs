@@ -274,6 +274,30 @@ async fn within(
         }))
 }
 
+/// Whether one side of a review task is within the reach: those who are asked about a pair may answer, though the other
+/// side is another county's. As the review desk shows it: by the institution that registered, or by where the patient lives.
+async fn asked_here(
+    tx: &mut Tx<'_>,
+    reach: &Reach,
+    institutions: &dyn Institutions,
+    task: i64,
+) -> Result<bool> {
+    let sides: Vec<(i32, String)> = sqlx::query_as(
+        "select i.institution_id, i.region from review_task t join identity_record i on i.id in (t.a, t.b)
+         where t.id = $1",
+    )
+    .bind(task)
+    .fetch_all(&mut **tx)
+    .await
+    .db("read where a task is asked")?;
+    Ok(sides.iter().any(|(institution, region)| {
+        RegionCode::parse(region).is_ok_and(|r| r != RegionCode::NATION && reach.covers_region(&r))
+            || institutions
+                .by_id(InstitutionId::new(i64::from(*institution)))
+                .is_some_and(|card| reach.covers(card.id, &card.region))
+    }))
+}
+
 pub(super) async fn carry_out(
     index: &MasterIndex,
     tx: &mut Gated<'_>,
@@ -310,7 +334,11 @@ pub(crate) async fn carry_out_for(
     };
     let found = persons_of(tx, &records).await?;
     persons.extend(found.values());
-    if found.len() < records.len() || !within(tx, reach, institutions, &persons).await? {
+    let may = match task {
+        Some(task) if asked_here(tx, reach, institutions, task).await? => true,
+        _ => within(tx, reach, institutions, &persons).await?,
+    };
+    if found.len() < records.len() || !may {
         return Err(not_found().into());
     }
     let state = load(tx, &persons).await?;
@@ -350,7 +378,11 @@ pub(super) async fn take_back(
     let mut persons: BTreeSet<i64> = past.change.persons();
     let records: Vec<i64> = past.change.records().into_iter().collect();
     persons.extend(persons_of(tx, &records).await?.values());
-    if !within(tx, reach, institutions, &persons).await? {
+    let may = match past.task_id {
+        Some(task) if asked_here(tx, reach, institutions, task).await? => true,
+        _ => within(tx, reach, institutions, &persons).await?,
+    };
+    if !may {
         return Err(not_found().into());
     }
     let state = load(tx, &persons).await?;

@@ -18,6 +18,8 @@ impl MasterIndex {
     /// Gives every record its keys and notes whose number is its own. How many records were looked at.
     pub fn write_keys<'a>(&'a self, now: DateTime<Utc>) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
+            // Another process may have put another model in force a moment ago.
+            self.engine.forget();
             let mut done = 0;
             loop {
                 let some = self
@@ -54,6 +56,14 @@ async fn some(tx: &mut Tx<'_>, engine: &Engine, now: DateTime<Utc>) -> Result<u6
             .await
             .db("look how far keys are written")?;
     let Some(upto) = upto else { return Ok(0) };
+    if upto == 0 {
+        // What is registered from now on gets no keys of the other ways any more: who goes back to one begins anew.
+        sqlx::query("delete from link_keyed where blocking <> $1")
+            .bind(&engine.blocking)
+            .execute(&mut **tx)
+            .await
+            .db("forget other ways of blocking")?;
+    }
     let records = gather::range(tx, upto, AT_ONCE).await?;
     let last = records.last().map_or(upto, |r| r.id);
     let seal = Seal::of(tx)?;

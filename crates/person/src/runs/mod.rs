@@ -1,6 +1,7 @@
 //! Work on the whole index: keys of records that have none yet, training, re-evaluation with a change set that is looked
 //! at before it is applied, and the nightly look for people who look wrong.
 
+pub(crate) mod compare;
 pub(crate) mod counts;
 mod everyone;
 mod keyed;
@@ -8,18 +9,23 @@ mod look;
 mod models;
 pub(crate) mod places;
 mod relink;
+mod sample;
+mod sweep;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, NaiveTime, Utc};
-use kernel::{Clock, Result};
+use kernel::{Clock, Error, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use store::jobs::{Job, Jobs, enqueue, enqueue_at};
 use store::{DbDoing, Tx};
 
+pub use compare::{Asked, Compared, Says, Would};
 pub use look::Found;
-pub use models::ModelRow;
+pub(crate) use models::shipped_version;
+pub use models::{ModelRow, SHIPPED};
+pub use sample::chosen;
 
 use crate::MasterIndex;
 
@@ -36,12 +42,22 @@ pub(crate) const APPLY: &str = "person.apply_run";
 /// Job: takes an applied proposal back.
 pub(crate) const UNDO: &str = "person.undo_run";
 
+/// Job: compares models by what each would decide.
+pub(crate) const COMPARE: &str = "person.compare";
+
+/// A number without order, made of one with order.
+pub(crate) const fn scramble(n: u64) -> u64 {
+    let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ n >> 31
+}
+
 /// A run as pages show it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// Its number.
     pub id: i64,
-    /// `relink`, `train` or `audit`.
+    /// `relink`, `train`, `compare` or `audit`.
     pub kind: String,
     /// `running`, `proposed`, `rejected`, `applying`, `applied`, `undoing`, `undone`, `failed` or `done`.
     pub state: String,
@@ -174,13 +190,17 @@ impl MasterIndex {
         on(jobs, LOOK, Work::Look);
         on(jobs, RELINK, Work::Relink);
         on(jobs, TRAIN, Work::Train);
+        on(jobs, COMPARE, Work::Compare);
         on(jobs, APPLY, Work::Apply);
         on(jobs, UNDO, Work::Undo);
     }
 
     async fn work(&self, work: Work, job: &Job, now: DateTime<Utc>) -> Result<()> {
         match work {
-            Work::Keys => self.write_keys(now).await.map(drop),
+            Work::Keys => {
+                self.write_keys(now).await?;
+                self.sweep_keys(now).await.map(drop)
+            }
             Work::Look => {
                 self.look(now).await?;
                 let next = self.next_look(now);
@@ -192,11 +212,35 @@ impl MasterIndex {
                     })
                     .await
             }
-            Work::Relink => self.propose(job.read()?, now).await.map(drop),
-            Work::Train => self.learn(job.read()?, now).await.map(drop),
+            Work::Relink => {
+                self.or_failed(job.read()?, now, self.propose(job.read()?, now).await.map(drop)).await
+            }
+            Work::Train => {
+                self.or_failed(job.read()?, now, self.learn(job.read()?, now).await.map(drop)).await
+            }
+            Work::Compare => {
+                self.or_failed(job.read()?, now, self.compare_models(job.read()?, now).await.map(drop)).await
+            }
             Work::Apply => self.apply_run(job.read()?, now).await,
             Work::Undo => self.undo_run_now(job.read()?, now).await,
         }
+    }
+}
+
+impl MasterIndex {
+    /// A run that is refused has failed, for people to read why; trying again would not help.
+    async fn or_failed(&self, run: i64, now: DateTime<Utc>, done: Result<()>) -> Result<()> {
+        let Err(Error::Refused(refusal)) = done else { return done };
+        sqlx::query(
+            "update index_run set state = 'failed', failure = $2, finished_at = $3 where id = $1 and state = 'running'",
+        )
+        .bind(run)
+        .bind(&refusal.message)
+        .bind(now)
+        .execute(self.db.pool())
+        .await
+        .db("note that a run failed")?;
+        Ok(())
     }
 }
 
@@ -206,6 +250,7 @@ enum Work {
     Look,
     Relink,
     Train,
+    Compare,
     Apply,
     Undo,
 }

@@ -12,13 +12,22 @@ use sqlx::Row;
 use store::jobs::enqueue;
 use store::{AuditEntry, DbDoing};
 
-use super::everyone::everyone;
+use super::everyone::{Progress, everyone, how_many, watched};
 use super::{KEYS, counts};
 use crate::MasterIndex;
 use crate::engine::Engine;
 
 /// The shipped definition, which is trained.
-const DEFINITION: &str = include_str!("../../../../catalog/person-index/china.toml");
+pub(super) const DEFINITION: &str = include_str!("../../../../catalog/person-index/china.toml");
+
+/// The number of the model that comes with the platform.
+pub const SHIPPED: i64 = 0;
+
+/// The name of the model that comes with the platform.
+pub(crate) fn shipped_version() -> Result<String> {
+    let model = linkage::Model::china().map_err(|e| Error::fault("read the comparison model", e))?;
+    Ok(model.version().to_owned())
+}
 
 /// A model as pages show it.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +93,9 @@ impl MasterIndex {
             let engine = Arc::new(Engine::new(0, model, Frequencies::default(), self.db.keyring())?);
             let version = format!("registry-{run}");
             let (own, name) = (engine.clone(), version.clone());
-            let learnt = everyone(&self.db, &engine, move |receiver| {
+            let progress = Progress::default();
+            progress.expect(how_many(&self.db).await?);
+            let work = everyone(&self.db, &engine, &progress, move |receiver| {
                 let mut batch = Batch::new(&own.model, 1024);
                 while let Ok(records) = receiver.recv() {
                     for record in records {
@@ -109,8 +120,8 @@ impl MasterIndex {
                     "passed_over": linked.report.passed_over,
                 });
                 Learnt { trained, frequencies, records, figures }
-            })
-            .await?;
+            });
+            let learnt = watched(&self.db, run, &progress, work).await?;
             if learnt.records < 2 {
                 return Err(
                     Refusal::conflict("index.too_few", "登记太少，无法训练。请先上传患者登记。").into()
@@ -158,7 +169,7 @@ impl MasterIndex {
         })
     }
 
-    /// Lets a model decide from now on; keys are written anew where its blocking rules are others.
+    /// Lets a model ([`SHIPPED`]: the one that comes with the platform) decide from now on; keys are written anew where its blocking rules are others.
     pub fn put_in_force<'a>(
         &'a self,
         reach: &'a Reach,
@@ -183,8 +194,13 @@ impl MasterIndex {
                     .fetch_optional(&mut ***tx)
                     .await
                     .db("put a model in force")?;
-                    let version =
-                        version.ok_or_else(|| Refusal::not_found("index.no_model", "没有这个比对模型。"))?;
+                    let version = match version {
+                        Some(version) => version,
+                        None if model == SHIPPED => shipped_version()?,
+                        None => {
+                            return Err(Refusal::not_found("index.no_model", "没有这个比对模型。").into());
+                        }
+                    };
                     // Everything that links stands still with a model that cannot be read.
                     crate::engine::read(tx, model).await.map_err(|error| {
                         tracing::warn!(model, %error, "a comparison model cannot be read");

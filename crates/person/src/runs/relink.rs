@@ -10,12 +10,12 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{Reach, Refusal, Result};
-use linkage::{Batch, Linked, Options};
+use linkage::Linked;
 use store::db::Retry;
 use store::jobs::enqueue;
 use store::{AuditEntry, DbDoing, Tx};
 
-use super::everyone::{Sent, borrowed, decisions, everyone, positions};
+use super::everyone::{Filled, Progress, decisions, everyone, how_many, watched};
 use super::{APPLY, UNDO};
 use crate::operations::rules::{Change, Holder, State};
 use crate::operations::{load, take_back_run, write_run};
@@ -51,33 +51,15 @@ impl MasterIndex {
         Box::pin(async move {
             let engine = self.db.transaction(async |tx| self.engine.get(tx, now).await).await?;
             let decided = decisions(&self.db).await?;
-            let own = engine.clone();
-            let found = everyone(&self.db, &engine, move |receiver| {
-                let mut batch = Batch::new(&own.model, 1024);
-                let (mut ids, mut persons) = (Vec::new(), Vec::new());
-                let mut numbers: HashMap<u64, Vec<(u32, String)>> = HashMap::new();
-                while let Ok(records) = receiver.recv() {
-                    for Sent { id, person, prepared, number } in records {
-                        let at = batch.push(prepared);
-                        ids.push(id);
-                        persons.push(person);
-                        if let Some((number, name)) = number {
-                            numbers.entry(number).or_default().push((at, name));
-                        }
-                    }
-                }
-                let (mut apart, together) = positions(&decided, &ids);
-                apart.extend(borrowed(&numbers, |a, b| {
-                    batch.levels(&own.model, a, b).iter().any(|(field, level)| {
-                        field == "name" && matches!(level.as_str(), "different" | "surname" | "given")
-                    })
-                }));
-                apart.retain(|pair| !together.contains(pair));
-                let options = Options { apart: &apart, together: &together, ..Options::default() };
-                let linked = batch.link(&own.model, &options);
-                Everybody { ids, persons, linked }
-            })
-            .await?;
+            let progress = Progress::default();
+            progress.expect(2 * how_many(&self.db).await?);
+            let (own, shared) = (engine.clone(), progress.clone());
+            let work = everyone(&self.db, &engine, &progress, move |receiver| {
+                let mut filled = Filled::all(&own.model, &receiver);
+                let linked = filled.link(&own.model, &decided, &shared);
+                Everybody { ids: filled.ids, persons: filled.persons, linked }
+            });
+            let found = watched(&self.db, run, &progress, work).await?;
             let moves = moves(&found);
             let statistics = statistics(&found, &moves);
             self.db

@@ -24,9 +24,9 @@ impl Terminology for NoCodes {
     }
 }
 
-struct City {
-    db: TestDb,
-    index: Arc<person::MasterIndex>,
+pub struct City {
+    pub db: TestDb,
+    pub index: Arc<person::MasterIndex>,
     app: Router,
 }
 
@@ -41,13 +41,13 @@ fn caller(account: i64, name: &str, role: &str, line: Line, acts: &[Act], span: 
 }
 
 /// A reviewer of a division.
-fn reviewer(account: i64, name: &str, prefix: &str) -> Caller {
+pub fn reviewer(account: i64, name: &str, prefix: &str) -> Caller {
     let span = Span::Region(RegionCode::parse(prefix).unwrap());
     caller(account, name, "index_reviewer", Line::PersonIndex, &[Act::Read, Act::Write], span)
 }
 
 /// Who answers for the index of the city.
-fn supervisor() -> Caller {
+pub fn supervisor() -> Caller {
     let acts = [Act::Read, Act::Write, Act::Export, Act::Manage, Act::Approve, Act::Reveal];
     let mut caller = reviewer(9, "索主管", "41");
     let span = caller.grants[0].span;
@@ -63,7 +63,7 @@ fn engineer() -> Caller {
 }
 
 impl City {
-    async fn new() -> City {
+    pub async fn new() -> City {
         let (db, index) = city().await;
         let index = Arc::new(index);
         let desk = Desk {
@@ -78,7 +78,7 @@ impl City {
         City { app: routes(desk).into_router(), db, index }
     }
 
-    async fn register(&self, at: InstitutionId, row: Demographics) -> i64 {
+    pub async fn register(&self, at: InstitutionId, row: Demographics) -> i64 {
         link(self.db.db(), &self.index, at, &[row]).await.unwrap()[0]
     }
 
@@ -94,7 +94,7 @@ impl City {
 
     /// Two registrations that nothing but sound and birth connect, and the question whether they are one person. Asked
     /// here, whatever the model in force thinks of them.
-    async fn asked(&self) -> (i64, i64) {
+    pub async fn asked(&self) -> (i64, i64) {
         let (a, b) = self.alike().await;
         sqlx::query(
             "insert into review_task (kind, a, b, identities, weight, probability, contributions, priority, county,
@@ -136,12 +136,12 @@ impl City {
         (status, explained.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned()), to)
     }
 
-    async fn get(&self, path: &str, who: &Caller) -> (StatusCode, String) {
+    pub async fn get(&self, path: &str, who: &Caller) -> (StatusCode, String) {
         let (status, body, _) = self.send(Request::get(path).body(Body::empty()).unwrap(), who).await;
         (status, body)
     }
 
-    async fn post(&self, path: &str, form: &str, who: &Caller) -> (StatusCode, String, String) {
+    pub async fn post(&self, path: &str, form: &str, who: &Caller) -> (StatusCode, String, String) {
         let request = Request::post(path)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Body::from(form.to_owned()))
@@ -149,14 +149,14 @@ impl City {
         self.send(request, who).await
     }
 
-    async fn one<T>(&self, sql: &'static str) -> T
+    pub async fn one<T>(&self, sql: &'static str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
         sqlx::query_scalar(sql).fetch_one(self.db.pool()).await.unwrap()
     }
 
-    async fn person(&self, record: i64) -> i64 {
+    pub async fn person(&self, record: i64) -> i64 {
         sqlx::query_scalar("select person_id from identity_record where id = $1")
             .bind(record)
             .fetch_one(self.db.pool())
@@ -165,7 +165,7 @@ impl City {
     }
 }
 
-fn assert_has(page: &str, words: &[&str], lacks: &[&str]) {
+pub fn assert_has(page: &str, words: &[&str], lacks: &[&str]) {
     // Marks on single characters do not part the words.
     let page = page.replace("<mark class=\"mk-char\">", "").replace("</mark>", "");
     for word in words {

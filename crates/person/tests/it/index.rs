@@ -36,7 +36,7 @@ impl Institutions for Nobody {
     }
 }
 
-fn everywhere(name: &str) -> Reach {
+pub fn everywhere(name: &str) -> Reach {
     Caller::system(name).decide(Need::new(Line::System, Act::Manage), Purpose::of("background")).unwrap()
 }
 
@@ -74,7 +74,7 @@ pub fn somebody(n: usize) -> Demographics {
 }
 
 /// Records by person, as the table has them.
-async fn partition(db: &Db) -> BTreeSet<BTreeSet<i64>> {
+pub async fn partition(db: &Db) -> BTreeSet<BTreeSet<i64>> {
     let rows: Vec<(i64, i64)> =
         sqlx::query_as("select person_id, id from identity_record").fetch_all(db.pool()).await.unwrap();
     let mut by_person: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();

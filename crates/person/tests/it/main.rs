@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod care;
+mod compare;
+mod counties;
 mod desk;
 mod divisions;
 mod index;
@@ -12,6 +14,7 @@ mod places;
 mod scraps;
 mod search;
 mod special;
+mod sweep;
 
 use contracts::{Demographics, Linker};
 use kernel::access::InstitutionId;

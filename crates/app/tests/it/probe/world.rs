@@ -64,6 +64,7 @@ const NAMED: &[(&str, &str)] = &[
     ("/index/records/{record}", "select id::text from identity_record order by id limit 2"),
     ("/index/review/{task}", "select id::text from review_task"),
     ("/index/runs/{run}", "select id::text from index_run"),
+    ("/index/runs/{run}/pairs/{pair}", "select no::text from index_difference"),
     ("/index/suspects/{suspect}", "select id::text from index_suspect"),
     ("/launch/{application}", "select id::text from application"),
     ("/notices/{notice}", "select id::text from notice"),
@@ -193,7 +194,7 @@ pub async fn world() -> World {
         NAMED.iter().map(|(_, sql)| sql.split_once(" from ").unwrap().1.split(' ').next().unwrap()).collect();
     let mut ids = BTreeMap::new();
     // Those that the others refer to come first.
-    for table in ["client", "application", "review_task"].into_iter().chain(tables) {
+    for table in ["client", "application", "review_task", "index_run"].into_iter().chain(tables) {
         fill(&city, table).await;
     }
     for (upto, sql) in NAMED {
@@ -283,6 +284,10 @@ fn value_of(table: &str, column: &str, kind: &str) -> String {
         ("review_question", "task_id") => "(select min(id) from review_task)",
         ("review_question", "identity_id") => "(select min(id) from identity_record)",
         ("index_suspect", "kind") => "'two_sexes'",
+        ("index_difference", "a") => "(select min(id) from identity_record)",
+        ("index_difference", "b") => "(select max(id) from identity_record)",
+        ("index_difference", "run_id") => "(select min(id) from index_run)",
+        ("index_difference", "evidence") => "'[]'",
         ("index_run", "kind") => "'relink'",
         ("index_run", "state") => "'proposed'",
         ("person_model", "definition") => "'[model]'",
