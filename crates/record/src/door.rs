@@ -74,6 +74,19 @@ impl Ports {
         look: Look,
         work: impl AsyncFnOnce(&mut Gated<'_>, &PersonCard) -> Result<T>,
     ) -> Reply<Opened<T>> {
+        self.open_shown(allowed, person, given, look, work, |opened| opened).await
+    }
+
+    /// As [`Ports::open`]; `show` makes the page while the audit entry is written ([`store::Db::personal_shown`]).
+    pub async fn open_shown<T, U>(
+        &self,
+        allowed: &Allowed,
+        person: i64,
+        given: Option<Purpose>,
+        look: Look,
+        work: impl AsyncFnOnce(&mut Gated<'_>, &PersonCard) -> Result<T>,
+        show: impl FnOnce(Opened<T>) -> U,
+    ) -> Reply<U> {
         let now = self.clock.now();
         let kept = self.kept(&viewer(allowed.caller()), person, now).await?;
         // Broken glass is why, whatever else was said before.
@@ -82,39 +95,36 @@ impl Ports {
         let broken = kept.glass.is_some();
         let reach =
             self.opening(allowed.reach(purpose.unwrap_or_else(|| Purpose::of("care")))?, purposeful, broken);
-        let opened = self
-            .db
-            .personal(&reach, now, async |tx, reach| {
-                let card = self.persons.card(tx, person).await?.ok_or_else(nobody)?;
-                let mut entry = AuditEntry {
-                    act: look.act,
-                    object_kind: "person",
-                    object_id: Some(card.person_id),
-                    object_label: card.name.clone(),
-                    person_id: Some(card.person_id),
-                    detail: look.detail,
-                    ..AuditEntry::default()
-                };
-                let standing = self.standing(tx, reach, &card, (purposeful, broken), now).await?;
-                // Alerts on the trail ask whether there was a reason to look.
-                let detail = entry.detail.get_or_insert_with(|| serde_json::json!({}));
-                if let Some(fields) = detail.as_object_mut() {
-                    fields.insert("care".to_owned(), standing.care.into());
+        let read = async |tx: &mut Gated<'_>, reach: &Reach| {
+            let card = self.persons.card(tx, person).await?.ok_or_else(nobody)?;
+            let mut entry = AuditEntry {
+                act: look.act,
+                object_kind: "person",
+                object_id: Some(card.person_id),
+                object_label: card.name.clone(),
+                person_id: Some(card.person_id),
+                detail: look.detail,
+                ..AuditEntry::default()
+            };
+            let standing = self.standing(tx, reach, &card, (purposeful, broken), now).await?;
+            // Alerts on the trail ask whether there was a reason to look.
+            let detail = entry.detail.get_or_insert_with(|| serde_json::json!({}));
+            if let Some(fields) = detail.as_object_mut() {
+                fields.insert("care".to_owned(), standing.care.into());
+            }
+            match door(standing) {
+                Door::Hidden => Err(nobody().into()),
+                Door::Barred(barrier) => {
+                    entry.outcome = match barrier {
+                        Barrier::Purpose => "purpose_needed",
+                        Barrier::Restricted => "restricted",
+                    };
+                    Ok((Opened::Barred(Box::new(card), barrier), entry))
                 }
-                match door(standing) {
-                    Door::Hidden => Err(nobody().into()),
-                    Door::Barred(barrier) => {
-                        entry.outcome = match barrier {
-                            Barrier::Purpose => "purpose_needed",
-                            Barrier::Restricted => "restricted",
-                        };
-                        Ok((Opened::Barred(Box::new(card), barrier), entry))
-                    }
-                    Door::Open | Door::Broken => Ok((Opened::Shown(work(tx, &card).await?), entry)),
-                }
-            })
-            .await?;
-        Ok(opened)
+                Door::Open | Door::Broken => Ok((Opened::Shown(work(tx, &card).await?), entry)),
+            }
+        };
+        Ok(self.db.personal_shown(&reach, now, read, show).await?)
     }
 
     /// The reach with the protected content that this viewer may see now: what the roles open, as far as the levels'

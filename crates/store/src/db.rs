@@ -189,12 +189,31 @@ impl Db {
         now: chrono::DateTime<chrono::Utc>,
         work: impl AsyncFnOnce(&mut Gated<'_>, &Reach) -> Result<(T, AuditEntry)>,
     ) -> Result<T> {
+        self.personal_shown(reach, now, work, |out| out).await
+    }
+
+    /// As [`Db::personal`], for what is shown: `show` makes a page of what was read while the server writes the audit
+    /// entry, so that the reader does not wait for one after the other. What `show` made is given out only when the
+    /// transaction is committed; otherwise it is dropped and nobody saw it.
+    pub async fn personal_shown<T, U>(
+        &self,
+        reach: &Reach,
+        now: chrono::DateTime<chrono::Utc>,
+        work: impl AsyncFnOnce(&mut Gated<'_>, &Reach) -> Result<(T, AuditEntry)>,
+        show: impl FnOnce(T) -> U,
+    ) -> Result<U> {
         let tx = self.begin().await?;
         let mut gated = Gated { tx, reach: reach.clone(), now: Some(now) };
         let (out, entry) = work(&mut gated, reach).await.map_err(settle)?;
-        audit::record(&mut gated.tx, reach.caller(), reach.purpose(), now, &entry).await.map_err(settle)?;
-        gated.tx.inner.commit().await.db("commit a transaction")?;
-        Ok(out)
+        let written = async move {
+            audit::record(&mut gated.tx, reach.caller(), reach.purpose(), now, &entry)
+                .await
+                .map_err(settle)?;
+            gated.tx.inner.commit().await.db("commit a transaction")
+        };
+        // The first is polled first: the statement is on its way before `show` takes the thread.
+        let (written, shown) = futures::future::join(written, async { show(out) }).await;
+        written.map(|()| shown)
     }
 
     /// The door of background work that must see everything: jobs, indexing, checks between data sets. `why` names the

@@ -68,6 +68,28 @@ pub(super) struct Known {
     pub may_reveal: bool,
 }
 
+/// What was read for a person's page.
+pub(super) struct Gathered {
+    card: PersonCard,
+    known: Known,
+    /// The newest laboratory results.
+    results: Vec<Fact>,
+    of_tab: OfTab,
+    /// Of the first page of the time line.
+    events: Vec<Entry>,
+    may_restrict: bool,
+    may_record_death: bool,
+}
+
+/// What the chosen tab needs beyond the newest entries and results.
+enum OfTab {
+    Nothing,
+    Results(Vec<Fact>),
+    Medicines { all: Vec<Entry>, orders: Vec<sections::Order> },
+    Doses(Vec<sections::Dose>),
+    Trends(Vec<sections::Trend>),
+}
+
 impl Known {
     fn all(&self) -> Vec<&Entry> {
         self.entries.iter().chain(&self.older).collect()
@@ -125,53 +147,82 @@ impl Browser {
         Ok(out)
     }
 
-    /// A person's page.
-    pub(super) async fn load(
+    /// Reads what a person's page needs; [`Browser::compose`] makes the page of it.
+    pub(super) async fn gather(
         &self,
         tx: &mut Gated<'_>,
         card: &PersonCard,
         place: &Place,
-    ) -> Result<RecordView> {
+    ) -> Result<Gathered> {
         let tables = self.ports.terminology.tables();
         let known = self.known(tx, card).await?;
-        let results = self.latest_results(tx, &known.identities, &tables).await?;
-        let side = self.side(&known, &results, &tables);
-        let banner = self.banner_with(card, place, &known, &side.problems, &tables);
-        let content = match place.section {
-            Section::Laboratory => {
-                let rows = self.all_results(tx, &known.identities, &tables).await?;
-                let reports = self.lines(tx, &known, place, &tables).await?;
-                Content::Laboratory { items: laboratory::by_item(rows), reports }
+        let results = match &self.results {
+            Some((dataset, statement)) => {
+                let fields = laboratory::fields(dataset);
+                facts::latest_by(tx, statement.to_string(), dataset, &fields, &known.identities, RESULTS)
+                    .await?
             }
-            Section::Medication => {
-                let all = entries::of_datasets(tx, &known.identities, &self.kinds.medicines, 2000).await?;
+            None => Vec::new(),
+        };
+        let of_tab = match place.section {
+            Section::Laboratory => OfTab::Results(self.all_results(tx, &known.identities).await?),
+            Section::Medication => OfTab::Medicines {
+                all: entries::of_datasets(tx, &known.identities, &self.kinds.medicines, 2000).await?,
+                orders: self.orders(tx, &known.identities, &tables).await?,
+            },
+            Section::Immunization => OfTab::Doses(self.doses(tx, &known.identities, place, &tables).await?),
+            Section::PublicHealth => OfTab::Trends(self.measured(tx, &known.identities, place).await?),
+            _ => OfTab::Nothing,
+        };
+        let events = match place.section {
+            Section::Medication | Section::Immunization => Vec::new(),
+            _ => self.events(tx, &known, place).await?,
+        };
+        Ok(Gathered {
+            card: card.clone(),
+            known,
+            results,
+            of_tab,
+            events,
+            may_restrict: tx.reach().caller().may(crate::guard::RESTRICT),
+            may_record_death: tx.reach().caller().may(RECORD_DEATH),
+        })
+    }
+
+    /// A person's page. Reads nothing: it is made while the audit entry is written.
+    pub(super) fn compose(&self, place: &Place, gathered: Gathered) -> RecordView {
+        let tables = self.ports.terminology.tables();
+        let Gathered { card, known, results, of_tab, events, may_restrict, may_record_death } = gathered;
+        let side = self.side(&known, &self.rows(&results, &tables), &tables);
+        let banner = self.banner_with(&card, place, &known, &side.problems, &tables);
+        let lines = |events| self.lines(&known, place, events, &tables);
+        let content = match of_tab {
+            OfTab::Results(facts) => Content::Laboratory {
+                items: laboratory::by_item(self.rows(&facts, &tables)),
+                reports: lines(events),
+            },
+            OfTab::Medicines { all, orders } => {
                 let medicines = summary::medicines(&all, &self.kinds);
-                let orders = self.orders(tx, &known.identities, &tables).await?;
                 Content::Medication {
                     current: summary::current(&medicines, &known.entries).len(),
                     medicines: medicines.into_iter().map(|m| (self.institution(m.institution), m)).collect(),
                     orders,
                 }
             }
-            Section::Immunization => {
-                Content::Immunization { doses: self.doses(tx, &known.identities, place, &tables).await? }
-            }
-            Section::PublicHealth => {
-                let trends = self.measured(tx, &known.identities, place).await?;
-                Content::Events { trends, lines: self.lines(tx, &known, place, &tables).await? }
-            }
-            _ => Content::Events { trends: Vec::new(), lines: self.lines(tx, &known, place, &tables).await? },
+            OfTab::Doses(doses) => Content::Immunization { doses },
+            OfTab::Trends(trends) => Content::Events { trends, lines: lines(events) },
+            OfTab::Nothing => Content::Events { trends: Vec::new(), lines: lines(events) },
         };
-        Ok(RecordView {
+        RecordView {
             title: format!("{}的健康档案", crate::banner::name(&known.shown)),
             banner,
             tabs: self.tabs(place, &known),
             side,
             content,
             hidden: self.hidden(&known),
-            may_restrict: tx.reach().caller().may(crate::guard::RESTRICT),
-            may_record_death: tx.reach().caller().may(RECORD_DEATH),
-        })
+            may_restrict,
+            may_record_death,
+        }
     }
 
     /// What is not shown, e.g. `3 条受保护的记录`. Which category it is would tell what is protected.
@@ -242,28 +293,15 @@ impl Browser {
         }
     }
 
-    async fn latest_results(
-        &self,
-        tx: &mut Gated<'_>,
-        identities: &[i64],
-        tables: &CodeTables,
-    ) -> Result<Vec<ResultRow>> {
-        let Some((dataset, statement)) = &self.results else { return Ok(Vec::new()) };
-        let fields = laboratory::fields(dataset);
-        let facts =
-            facts::latest_by(tx, statement.to_string(), dataset, &fields, identities, RESULTS).await?;
-        Ok(facts.iter().filter_map(|fact| laboratory::row(dataset, fact, tables)).collect())
+    /// Laboratory results as rows; those without a value are left out.
+    fn rows(&self, facts: &[Fact], tables: &CodeTables) -> Vec<ResultRow> {
+        let Some((dataset, _)) = &self.results else { return Vec::new() };
+        facts.iter().filter_map(|fact| laboratory::row(dataset, fact, tables)).collect()
     }
 
-    async fn all_results(
-        &self,
-        tx: &mut Gated<'_>,
-        identities: &[i64],
-        tables: &CodeTables,
-    ) -> Result<Vec<ResultRow>> {
+    async fn all_results(&self, tx: &mut Gated<'_>, identities: &[i64]) -> Result<Vec<Fact>> {
         let Some((dataset, _)) = &self.results else { return Ok(Vec::new()) };
-        let facts = facts::latest(tx, dataset, &laboratory::fields(dataset), identities, 3000).await?;
-        Ok(facts.iter().filter_map(|fact| laboratory::row(dataset, fact, tables)).collect())
+        facts::latest(tx, dataset, &laboratory::fields(dataset), identities, 3000).await
     }
 
     /// The filter of the time line: tab and kind as data sets.
@@ -285,22 +323,21 @@ impl Browser {
         Filter { datasets, ..place.filter.clone() }
     }
 
-    async fn lines(
-        &self,
-        tx: &mut Gated<'_>,
-        known: &Known,
-        place: &Place,
-        tables: &CodeTables,
-    ) -> Result<Lines> {
+    /// The events of the time line's first page, and one more if there is another page.
+    async fn events(&self, tx: &mut Gated<'_>, known: &Known, place: &Place) -> Result<Vec<Entry>> {
         let filter = self.filter(place);
-        let mut events: Vec<Entry> =
+        let events: Vec<Entry> =
             known.entries.iter().filter(|e| filter.passes(e)).take(PAGE + 1).cloned().collect();
         if events.len() <= PAGE && !known.whole {
-            events = entries::events(tx, &known.identities, &filter, PAGE as i64 + 1).await?;
+            return entries::events(tx, &known.identities, &filter, PAGE as i64 + 1).await;
         }
+        Ok(events)
+    }
+
+    fn lines(&self, known: &Known, place: &Place, events: Vec<Entry>, tables: &CodeTables) -> Lines {
         let mut lines = self.page_of(place, events);
         lines.choices = self.choices(known, place, tables);
-        Ok(lines)
+        lines
     }
 
     fn page_of(&self, place: &Place, mut events: Vec<Entry>) -> Lines {

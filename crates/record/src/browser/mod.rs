@@ -21,6 +21,7 @@ use catalog::Dataset;
 use contracts::PersonCard;
 use kernel::Refusal;
 use maud::Markup;
+use store::Gated;
 use web::ui::Here;
 use web::{Access, Allowed, Frame, Reply, Routes};
 
@@ -129,24 +130,24 @@ async fn page(
         act: "record.view",
         detail: Some(serde_json::json!({ "tab": section.title(), "more": more })),
     };
+    let barred = |card: &PersonCard, barrier| browser.barred(&allowed, &frame, &place, card, barrier, "");
     if more {
-        let opened = browser
-            .ports
-            .open(&allowed, person, None, look, async |tx, card| browser.more(tx, card, &place).await)
-            .await?;
-        return Ok(match opened {
+        let read = async |tx: &mut Gated<'_>, card: &PersonCard| browser.more(tx, card, &place).await;
+        let show = |opened: Opened<_>| match opened {
             Opened::Shown(lines) => overview::lines(&lines),
-            Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
-        });
+            Opened::Barred(card, barrier) => barred(&card, barrier),
+        };
+        return browser.ports.open_shown(&allowed, person, None, look, read, show).await;
     }
-    let opened = browser
-        .ports
-        .open(&allowed, person, None, look, async |tx, card| browser.load(tx, card, &place).await)
-        .await?;
-    Ok(match opened {
-        Opened::Shown(view) => framed(&frame, &place, &view.title, overview::page(&place, &view)),
-        Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
-    })
+    let read = async |tx: &mut Gated<'_>, card: &PersonCard| browser.gather(tx, card, &place).await;
+    let show = |opened: Opened<_>| match opened {
+        Opened::Shown(gathered) => {
+            let view = browser.compose(&place, gathered);
+            framed(&frame, &place, &view.title, overview::page(&place, &view))
+        }
+        Opened::Barred(card, barrier) => barred(&card, barrier),
+    };
+    browser.ports.open_shown(&allowed, person, None, look, read, show).await
 }
 
 async fn open_event(
@@ -165,17 +166,15 @@ async fn open_event(
         detail: Some(serde_json::json!({ "dataset": dataset.code, "fact": fact, "name": dataset.name })),
     };
     let whole = !frame.partial;
-    let opened = browser
-        .ports
-        .open(&allowed, person, None, look, async |tx, card| {
-            browser.event(tx, card, &place, dataset, fact, whole).await
-        })
-        .await?;
-    Ok(match opened {
+    let read = async |tx: &mut Gated<'_>, card: &PersonCard| {
+        browser.event(tx, card, &place, dataset, fact, whole).await
+    };
+    let show = |opened: Opened<_>| match opened {
         Opened::Shown(view) if frame.partial => opened::in_place(&view),
         Opened::Shown(view) => framed(&frame, &place, &view.title, opened::page(&place, &view)),
         Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
-    })
+    };
+    browser.ports.open_shown(&allowed, person, None, look, read, show).await
 }
 
 async fn history(
@@ -193,16 +192,13 @@ async fn history(
         act: "record.history",
         detail: Some(serde_json::json!({ "dataset": dataset.code, "fact": fact, "name": dataset.name })),
     };
-    let opened = browser
-        .ports
-        .open(&allowed, person, None, look, async |tx, card| {
-            browser.versions(tx, card, &place, dataset, fact).await
-        })
-        .await?;
-    Ok(match opened {
+    let read =
+        async |tx: &mut Gated<'_>, card: &PersonCard| browser.versions(tx, card, &place, dataset, fact).await;
+    let show = |opened: Opened<_>| match opened {
         Opened::Shown(view) => framed(&frame, &place, "历史版本", opened::versions(&place, &view)),
         Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
-    })
+    };
+    browser.ports.open_shown(&allowed, person, None, look, read, show).await
 }
 
 async fn result(
@@ -219,14 +215,12 @@ async fn result(
         act: "record.result",
         detail: Some(serde_json::json!({ "item": item.chars().take(100).collect::<String>() })),
     };
-    let opened = browser
-        .ports
-        .open(&allowed, person, None, look, async |tx, card| browser.trend(tx, card, &place, &item).await)
-        .await?;
-    Ok(match opened {
+    let read = async |tx: &mut Gated<'_>, card: &PersonCard| browser.trend(tx, card, &place, &item).await;
+    let show = |opened: Opened<trend::TrendView>| match opened {
         Opened::Shown(view) => framed(&frame, &place, &view.title, trend::page(&place, &view)),
         Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
-    })
+    };
+    browser.ports.open_shown(&allowed, person, None, look, read, show).await
 }
 
 async fn paper(
@@ -239,12 +233,10 @@ async fn paper(
     let person = number(&person)?;
     let place = Place::of(&here, person);
     let look = Look { act: "record.print", detail: None };
-    let opened = browser
-        .ports
-        .open(&allowed, person, None, look, async |tx, card| browser.load(tx, card, &place).await)
-        .await?;
-    Ok(match opened {
-        Opened::Shown(view) => {
+    let read = async |tx: &mut Gated<'_>, card: &PersonCard| browser.gather(tx, card, &place).await;
+    let show = |opened: Opened<_>| match opened {
+        Opened::Shown(gathered) => {
+            let view = browser.compose(&place, gathered);
             let caller = allowed.caller();
             let by = print::PrintedBy {
                 who: &caller.name,
@@ -254,7 +246,8 @@ async fn paper(
             frame.bare(&view.title, print::page(&place, &view, &by))
         }
         Opened::Barred(card, barrier) => browser.barred(&allowed, &frame, &place, &card, barrier, ""),
-    })
+    };
+    browser.ports.open_shown(&allowed, person, None, look, read, show).await
 }
 
 /// Who it is, for a form about a record: whether it is open or barred, nothing of it is read.

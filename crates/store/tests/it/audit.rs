@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use kernel::{Caller, CallerKind, Clock, Id, Purpose};
+use kernel::{Act, Caller, CallerKind, Clock, Id, Line, Need, Purpose, Refusal};
 use protect::{Key, KeyState, Keyring};
 use sqlx::AssertSqlSafe;
 use store::audit::{self, AnchorFile, FaultKind, Keys, Report, Sealer, Span, verify};
@@ -123,6 +123,43 @@ fn doctor() -> Caller {
 /// Kinds, segments and entries of the faults.
 fn faults(report: &Report) -> Vec<(FaultKind, Option<i64>, Option<i64>)> {
     report.faults.iter().map(|f| (f.kind, f.segment, f.entry)).collect()
+}
+
+#[tokio::test]
+async fn what_is_shown_leaves_with_its_entry_or_not_at_all() {
+    let trail = Trail::new().await;
+    let reach =
+        Caller::system("测试").decide(Need::new(Line::System, Act::Manage), Purpose::of("care")).unwrap();
+    let look = async |n: i64| {
+        let entry = AuditEntry { act: "record.view", object_kind: "person", ..AuditEntry::default() };
+        let mut made = false;
+        let page = trail.db.personal_shown(
+            &reach,
+            trail.clock.now(),
+            async |_, _| {
+                if n > 0 { Ok((n, entry)) } else { Err(Refusal::not_found("none", "没有").into()) }
+            },
+            |n| {
+                made = true;
+                format!("第 {n} 页")
+            },
+        );
+        let page = page.await.ok();
+        (page, made)
+    };
+    let written = async || trail.number("select count(*) from audit_entry").await;
+
+    assert_eq!(look(1).await, (Some("第 1 页".to_owned()), true));
+    assert_eq!((look(0).await, written().await), ((None, false), 1), "nothing was read: nothing is made");
+    trail
+        .tamper(
+            "create function full_disk() returns trigger language plpgsql as 'begin raise exception ''full''; end';
+             create trigger full_disk before insert on audit_entry for each row execute function full_disk()",
+        )
+        .await;
+    assert_eq!((look(2).await, written().await), ((None, true), 1), "a page without its entry goes nowhere");
+    trail.tamper("drop trigger full_disk on audit_entry").await;
+    assert_eq!((look(3).await, written().await), ((Some("第 3 页".to_owned()), true), 2));
 }
 
 #[tokio::test]
