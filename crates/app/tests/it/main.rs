@@ -14,5 +14,6 @@ mod outage;
 mod permissions;
 mod probe;
 mod protect;
+mod stays;
 mod terms;
 mod uploads;

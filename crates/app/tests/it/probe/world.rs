@@ -72,7 +72,10 @@ const NAMED: &[(&str, &str)] = &[
     ("/sign-in/partner/{partner}", "select id::text from partner"),
     ("/quality/institutions/{code}", "select code from institution where region like '411503%'"),
     ("/persons/death/{person}", "select id::text from person order by id limit 2"),
-    ("/persons/special/{record}", "select id::text from identity_record where special <> '' order by id limit 2"),
+    (
+        "/persons/special/{record}",
+        "select id::text from identity_record where special <> '' order by id limit 2",
+    ),
     ("/record/{person}", "select id::text from person order by id limit 2"),
     (
         "/record/{person}/event/{dataset}/{fact}",
