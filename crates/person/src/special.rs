@@ -146,6 +146,9 @@ impl MasterIndex {
                     let mother = mother_of(tx, special).await?;
                     refuse_twice(tx, special).await?;
                     let row = row(special, &number, mother.as_ref(), today)?;
+                    if let Some(mother) = &mother {
+                        self.announce(tx, institution, &number, mother, &reach.caller().name, now).await?;
+                    }
                     let ids = self.link(tx, institution, std::slice::from_ref(&row), 0, now).await?;
                     let identity_id = ids.first().copied().unwrap_or_default();
                     let (order, born_at) = match special {
@@ -191,6 +194,54 @@ impl MasterIndex {
                 })
                 .await
         })
+    }
+}
+
+/// Records of the mother, and of children of hers, that a newborn is told apart from.
+const APART_FROM: i64 = 200;
+
+impl MasterIndex {
+    /// Registers the number of a newborn alone and tells it apart for good from the mother and from her other children,
+    /// before anything of it can be compared: twins look like one child to every comparison, and nobody has to be asked.
+    async fn announce(
+        &self,
+        tx: &mut Tx<'_>,
+        institution: InstitutionId,
+        number: &str,
+        mother: &Mother,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let blank =
+            Demographics { local_no: number.to_owned(), registration: true, ..Demographics::default() };
+        let child = self.link(tx, institution, &[blank], 0, now).await?.first().copied().unwrap_or_default();
+        sqlx::query("update identity_record set special = 'newborn', mother_id = $2 where id = $1")
+            .bind(child)
+            .bind(mother.id)
+            .execute(&mut **tx)
+            .await
+            .db("announce a newborn")?;
+        sqlx::query(
+            "insert into identity_pair (a, b, verdict, actor, reason, at)
+             select least(o.id, $1), greatest(o.id, $1), 'apart', $3, '新生儿登记：不是母亲，也不是母亲的其他孩子', $4
+             from (select r.id, r.person_id from identity_record r
+                   where r.person_id = (select m.person_id from identity_record m where m.id = $2)
+                   union
+                   select c.id, c.person_id from identity_record r join identity_record c on c.mother_id = r.id
+                   where r.person_id = (select m.person_id from identity_record m where m.id = $2)) o
+             where o.id <> $1 and o.person_id <> (select person_id from identity_record where id = $1)
+             order by 1, 2 limit $5
+             on conflict (a, b) do nothing",
+        )
+        .bind(child)
+        .bind(mother.id)
+        .bind(actor)
+        .bind(now)
+        .bind(APART_FROM)
+        .execute(&mut **tx)
+        .await
+        .db("tell a newborn apart")?;
+        Ok(())
     }
 }
 
@@ -250,7 +301,7 @@ async fn refuse_twice(tx: &mut Tx<'_>, special: &Special) -> Result<()> {
         Some(number) => Err(Refusal::conflict(
             "special.twice",
             format!(
-                "这位母亲本次分娩的第 {order} 胎已经登记过了，临时编号 {number}。多胎请核对胎次序号；请到“特殊登记”列表中打开已有的登记。"
+                "这位母亲本次分娩的第 {order} 个孩子已经登记过了，临时编号 {number}。双胎、多胎请核对分娩顺序；请到“特殊登记”列表中打开已有的登记。"
             ),
         )
         .into()),
@@ -270,7 +321,7 @@ fn row(special: &Special, number: &str, mother: Option<&Mother>, today: NaiveDat
                 .into());
             }
             if !(1..=9).contains(order) {
-                return Err(Refusal::invalid("special.order", "胎次序号应为 1 至 9，单胎填 1。").into());
+                return Err(Refusal::invalid("special.order", "本次分娩顺序应为 1 至 9，单胎填 1。").into());
             }
             let mother =
                 mother.ok_or_else(|| Refusal::not_found("special.mother", "没有找到母亲的登记。"))?;

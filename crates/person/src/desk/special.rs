@@ -86,7 +86,7 @@ pub(super) fn card(desk: &Desk, eyes: &Eyes<'_>, ties: &Ties) -> Markup {
                         (badge(Tone::Info, words::special(&own.special))) " " a href={ "#r" (own.id) } { (eyes.shown("local_no", &own.local_no)) }
                         @if let (Some(mother), Some(person)) = (&own.mother_name, own.mother_person) {
                             " 母亲 " a href={ "/index/persons/" (person) } { (eyes.shown("name", mother)) }
-                            @if let Some(order) = own.birth_order { "，第 " (order) " 胎" }
+                            @if let Some(order) = own.birth_order { "，本次分娩第 " (order) " 个" }
                             @if let Some(at) = own.born_at { "，" (at.format("%H:%M")) " 出生" }
                         }
                         @if !own.special_note.is_empty() { " " (own.special_note) }
@@ -98,7 +98,7 @@ pub(super) fn card(desk: &Desk, eyes: &Eyes<'_>, ties: &Ties) -> Markup {
                 li {
                     div {
                         (badge(Tone::Neutral, "新生儿")) " " a href={ "/index/persons/" (child.person_id) } { (eyes.shown("name", &child.name)) }
-                        " " (words::sex(&child.sex)) @if let Some(order) = child.birth_order { "，第 " (order) " 胎" }
+                        " " (words::sex(&child.sex)) @if let Some(order) = child.birth_order { "，本次分娩第 " (order) " 个" }
                     }
                     small.mk-muted { (eyes.shown("local_no", &child.local_no)) " " (born(eyes, child.birth_date, child.born_at)) }
                 }

@@ -181,7 +181,7 @@ async fn newborns_are_registered_under_their_mother_and_get_their_own_number_lat
         &[&format!("/persons/newborn?mother={father}")],
     );
     let (_, page) = ward.get(&format!("/persons/newborn?mother={mother}"), &nurse).await;
-    has(&page, &["刘芳", "胎次序号", "1996-05-05"], &["已登记的新生儿"]);
+    has(&page, &["刘芳", "本次分娩顺序", "1996-05-05"], &["已登记的新生儿"]);
 
     let mother_no = mother.to_string();
     let twin = |order: &'static str, at: &'static str| {
@@ -206,7 +206,7 @@ async fn newborns_are_registered_under_their_mother_and_get_their_own_number_lat
     for (name, value, expected, words) in [
         ("mother", father.to_string(), StatusCode::UNPROCESSABLE_ENTITY, "登记为男性"),
         ("born_at", "25:70".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "24 小时制"),
-        ("order", "三".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "胎次序号"),
+        ("order", "三".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "本次分娩顺序"),
         ("birth_date", "2019-01-01".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "一周岁以内"),
         ("mother", "x".to_owned(), StatusCode::NOT_FOUND, "没有找到这位母亲"),
     ] {
@@ -223,12 +223,30 @@ async fn newborns_are_registered_under_their_mother_and_get_their_own_number_lat
 
     let twins = ward.special("newborn").await;
     assert_eq!(twins.len(), 2);
+    // They look like one child to every comparison, and nobody is asked: they are told apart from each other and from
+    // the mother.
+    let asked: i64 =
+        sqlx::query_scalar("select count(*) from review_task").fetch_one(ward.db.pool()).await.unwrap();
+    let apart: i64 = sqlx::query_scalar("select count(*) from identity_pair where verdict = 'apart'")
+        .fetch_one(ward.db.pool())
+        .await
+        .unwrap();
+    assert_eq!((asked, apart), (0, 3));
     let (first, second) =
         (format!("/persons/special/{}", twins[0]), format!("/persons/special/{}", twins[1]));
     let (_, page) = ward.get(&first, &nurse).await;
     has(
         &page,
-        &["刘芳之女", "母亲", "第 1 胎", "08:35", "同胎", &second, "补登孩子本人的证件", "待孩子本人的证件"],
+        &[
+            "刘芳之女",
+            "母亲",
+            "第 1 个",
+            "08:35",
+            "同次分娩",
+            &second,
+            "补登孩子本人的证件",
+            "待孩子本人的证件",
+        ],
         &[],
     );
     assert_eq!(ward.get(&first, &elsewhere).await.0, StatusCode::NOT_FOUND);
@@ -237,13 +255,13 @@ async fn newborns_are_registered_under_their_mother_and_get_their_own_number_lat
     let steward = steward("4115");
     let child = ward.person(twins[0]).await;
     let (_, page) = ward.get(&format!("/index/persons/{child}"), &steward).await;
-    has(&page, &[&format!("/index/persons/{mother}"), "第 1 胎", "08:35 出生", "特殊登记"], &[]);
+    has(&page, &[&format!("/index/persons/{mother}"), "第 1 个", "08:35 出生", "特殊登记"], &[]);
     let (_, page) = ward.get(&format!("/index/persons/{mother}"), &steward).await;
-    has(&page, &[&format!("/index/persons/{child}"), "第 2 胎"], &[]);
+    has(&page, &[&format!("/index/persons/{child}"), "第 2 个"], &[]);
 
     // The child's own number arrives; the tie stays, and the list has one less.
     let (_, page) = ward.get("/persons/special", &nurse).await;
-    has(&page, &[&first, &second, "母亲 刘芳，第 2 胎"], &[]);
+    has(&page, &[&first, &second, "母亲 刘芳，本次分娩第 2 个"], &[]);
     let own = number(&today, 2);
     let papers = [("name", "王小宝"), ("credential_kind", "01"), ("credential_no", own.as_str())];
     let identify = format!("{first}/identify");
@@ -260,7 +278,7 @@ async fn newborns_are_registered_under_their_mother_and_get_their_own_number_lat
     let (_, page) = ward.get("/persons/special", &nurse).await;
     has(&page, &[&second], &[&format!("{first}\"")]);
     let (_, page) = ward.get("/persons/special?state=settled", &nurse).await;
-    has(&page, &[&first, "王小宝", "已有本人证件", "母亲 刘芳，第 1 胎"], &[]);
+    has(&page, &[&first, "王小宝", "已有本人证件", "母亲 刘芳，本次分娩第 1 个"], &[]);
 }
 
 #[tokio::test]

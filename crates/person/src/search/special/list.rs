@@ -101,7 +101,7 @@ fn registering() -> Markup {
 pub(super) fn beside(s: &Special, shown: &dyn Fn(&str, &str) -> String) -> String {
     match &s.mother_name {
         Some(mother) => {
-            let order = s.birth_order.map(|o| format!("，第 {o} 胎")).unwrap_or_default();
+            let order = s.birth_order.map(|o| format!("，本次分娩第 {o} 个")).unwrap_or_default();
             format!("母亲 {}{order}", shown("name", mother))
         }
         None => s.special_note.clone(),
@@ -179,7 +179,7 @@ pub(crate) async fn page(
         },
         Choose::Days { name: "day", label: "登记日期" },
     ];
-    if institutions.len() > 1 {
+    if index && institutions.len() > 1 {
         filters.insert(2, Choose::Choice { name: "institution", label: "登记机构", options: &institutions });
     }
     let view = List {

@@ -28,6 +28,9 @@ const TITLE: &str = "登记新生儿";
 /// Mothers that are shown.
 const FOUND: i64 = 30;
 
+/// Ages at which nobody is asked to look again.
+const FERTILE: std::ops::RangeInclusive<u32> = 13..=58;
+
 /// What was typed.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -43,11 +46,10 @@ pub(crate) struct Said {
 
 impl Said {
     fn special(&self, mother: i64) -> Result<Special, Refusal> {
-        let order = self
-            .order
-            .trim()
-            .parse()
-            .map_err(|_| Refusal::invalid("newborn.order", "胎次序号应为 1 至 9 的整数，单胎填 1。"))?;
+        let order =
+            self.order.trim().parse().map_err(|_| {
+                Refusal::invalid("newborn.order", "本次分娩顺序应为 1 至 9 的整数，单胎填 1。")
+            })?;
         let birth_date = day(&self.birth_date, "出生日期")?
             .ok_or_else(|| Refusal::invalid("newborn.birth", "请填写出生日期。"))?;
         Ok(Special::Newborn {
@@ -158,7 +160,7 @@ pub(crate) async fn register(
         |done| {
             html! {
                 (issued(TITLE, &done, "孩子有了姓名和身份证号码，在“特殊登记”里打开这条登记补登；孩子在别处按本人证件登记时，主索引会提出核对。"))
-                p { a.btn href={ "/persons/newborn?mother=" (known.0.person_id) } { "多胎：登记下一个" } }
+                p { a.btn href={ "/persons/newborn?mother=" (known.0.person_id) } { "双胎、多胎：登记下一个" } }
             }
         },
         |wrong| view(&pages, &allowed, &known, &said, Some(wrong)),
@@ -238,13 +240,16 @@ fn view(
         }))
         @if mother.sex == "1" { (notice(Tone::Bad, "所选的人登记为男性", "请换一位，或先更正母亲的登记。")) }
         @if let Some(died) = mother.died_on { (notice(Tone::Warn, "母亲已故", &format!("死亡日期 {died}。请核对是不是同一人。"))) }
+        @if let Some(years) = mother.birth_date.and_then(|b| pages.clock.today().years_since(b)).filter(|y| !FERTILE.contains(y)) {
+            (notice(Tone::Warn, "请核对母亲", &format!("所选的人 {years} 岁，可能不是母亲本人。")))
+        }
         (card("母亲", describe(&[fact("姓名", &shown("name", &mother.name)), fact("出生日期", &birth)])))
         @if !children.is_empty() { (card_with("已登记的新生儿", html! { small.mk-muted { "请勿重复登记" } }, born_table(pages, allowed, children))) }
         (card("孩子", html! {
             (problem(wrong))
             form.mk-form method="post" action="/persons/newborn" {
                 input type="hidden" name="mother" value=(said.mother);
-                (field(&Field { name: "order", label: "胎次序号", kind: Kind::Number, value: &said.order, required: true, hint: "单胎填 1；多胎按出生先后填 1、2、3", ..Field::default() }))
+                (field(&Field { name: "order", label: "本次分娩顺序", kind: Kind::Number, value: &said.order, required: true, hint: "单胎填 1；双胎、多胎按出生先后填 1、2、3", ..Field::default() }))
                 (select_field(&Field { name: "sex", label: "性别", value: &said.sex, required: true, ..Field::default() }, &sexes("不能辨别")))
                 (field(&Field { name: "birth_date", label: "出生日期", kind: Kind::Date, value: &said.birth_date, required: true, ..Field::default() }))
                 div.mk-field {
@@ -261,8 +266,12 @@ fn view(
 
 fn born_table(pages: &SearchPages, allowed: &Allowed, children: &[Child]) -> Markup {
     let shown = |kind: &str, value: &str| pages.masks.shown_to(allowed.caller(), kind, value);
-    let columns =
-        [Column::text("姓名"), Column::text("临时编号"), Column::text("胎次"), Column::text("出生")];
+    let columns = [
+        Column::text("姓名"),
+        Column::text("临时编号"),
+        Column::text("母亲、分娩顺序"),
+        Column::text("出生"),
+    ];
     let rows: Vec<Row> = children
         .iter()
         .map(|c| {

@@ -168,7 +168,7 @@ fn view(pages: &SearchPages, allowed: &Allowed, seen: &Seen, said: &Said, wrong:
     ];
     if let (Some(mother), Some(person)) = (&s.mother_name, s.mother_person) {
         facts.push(("母亲".to_owned(), html! { a href={ "/record/" (person) } { (shown("name", mother)) } }));
-        facts.push(fact("胎次", &s.birth_order.map(|o| format!("第 {o} 胎")).unwrap_or_default()));
+        facts.push(fact("本次分娩顺序", &s.birth_order.map(|o| format!("第 {o} 个")).unwrap_or_default()));
     } else if !s.special_note.is_empty() {
         facts.push(fact("经过", &s.special_note));
     }
@@ -186,7 +186,7 @@ fn view(pages: &SearchPages, allowed: &Allowed, seen: &Seen, said: &Said, wrong:
             (notice(Tone::Info, "待主索引核对", &format!("有 {} 项可能是同一人的登记在等核对员判断，判断后会自动归到一处。", seen.waiting)))
         }
         (card("登记", describe(&facts)))
-        @if !seen.together.is_empty() { (card_with("同胎", html! {}, siblings(pages, allowed, &seen.together))) }
+        @if !seen.together.is_empty() { (card_with("同次分娩", html! {}, siblings(pages, allowed, &seen.together))) }
         @if writes { (form(s, said, wrong)) }
     }
 }
@@ -194,7 +194,7 @@ fn view(pages: &SearchPages, allowed: &Allowed, seen: &Seen, said: &Said, wrong:
 fn siblings(pages: &SearchPages, allowed: &Allowed, all: &[Special]) -> Markup {
     let shown = |kind: &str, value: &str| pages.masks.shown_to(allowed.caller(), kind, value);
     let columns =
-        [Column::text("姓名"), Column::text("母亲、胎次"), Column::text("出生"), Column::text("状态")];
+        [Column::text("姓名"), Column::text("母亲、分娩顺序"), Column::text("出生"), Column::text("状态")];
     let rows: Vec<Row> = all
         .iter()
         .map(|s| {
