@@ -144,7 +144,10 @@ pub(super) fn side_by_side(
     let near = |person: i64| {
         within.is_none_or(|w| all.iter().any(|r| r.person == person && w.has(r.institution, &r.region)))
     };
-    let letter = |r: &Registration| if r.person == first.person { "甲" } else { "乙" };
+    // Of a pair the second stays 乙, though both belong to one person by now.
+    let second = within.and(all.get(1)).map(|r| r.id);
+    let letter =
+        |r: &Registration| if r.person == first.person && Some(r.id) != second { "甲" } else { "乙" };
     let part = |field: &str| parts.and_then(|p| p.iter().find(|p| p.field == field));
     let told: Vec<&str> = LINES.iter().map(|l| l.1).collect();
     let lines: Vec<(&Line, Vec<String>)> = LINES

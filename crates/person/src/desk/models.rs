@@ -82,7 +82,7 @@ pub(super) async fn page(State(desk): State<Desk>, here: Here, frame: Frame) -> 
                         badge(Tone::Neutral, "未启用")
                     },
                     html! { @if m.parameters.is_some() { "由登记训练" } @else { "按目录的初始值" } },
-                    html! { (thousands(m.trained_on.unsigned_abs())) },
+                    html! { @if m.trained_on > 0 { (thousands(m.trained_on.unsigned_abs())) } },
                     html! { (m.actor) small.mk-muted { (m.trained_at.map(words::time).unwrap_or_default()) } },
                     html! { (m.in_force_at.map(words::time).unwrap_or_default()) },
                 ],
@@ -215,13 +215,17 @@ pub(super) async fn one(
         }
         @if all.len() > 1 {
             (versus::against(model.id, &all.iter().filter(|m| m.id != model.id).map(|m| (m.id, m.version.clone(), m.in_force)).collect::<Vec<_>>()))
-            form.mk-inline method="get" {
-                label for="with" { "与另一个模型并列证据 " }
-                select.form-select id="with" name="with" data-send { @for m in all.iter().filter(|m| m.id != model.id) { option value=(m.id) selected[Some(m.id) == other.map(|o| o.id)] { (m.version) @if m.in_force { "（使用中）" } } } }
-                button.btn type="submit" { "并列" }
-            }
         }
-        (card_with("学到的证据", html! { small.mk-muted { "m：同一人的登记中的比例；u：不同的人中的比例" } }, html! {
+        (card_with("学到的证据", html! {
+            @if all.len() > 1 {
+                form.mk-inline method="get" {
+                    label for="with" { "并列：" }
+                    select.form-select id="with" name="with" data-send { @for m in all.iter().filter(|m| m.id != model.id) { option value=(m.id) selected[Some(m.id) == other.map(|o| o.id)] { (m.version) @if m.in_force { "（使用中）" } } } }
+                    noscript { button.btn type="submit" { "并列" } }
+                }
+            }
+        }, html! {
+            p.mk-card-body.mk-muted { "m：同一人的登记中的比例；u：不同的人中的比例；证据为二者之比的对数（比特）。" }
             @if rows.is_empty() { div.mk-card-body.mk-muted { "这个模型没有训练，使用目录中的初始值。" } }
             @else { (table(&Here::default(), &[Column::text("项目"), Column::text("相同的程度"), Column::number("m"), Column::number("u"), Column::text("证据（比特）"), Column::number(if other.is_some() { "另一个模型" } else { "" })], &rows)) }
         }))

@@ -105,7 +105,10 @@ pub(super) async fn result(desk: &Desk, allowed: &Allowed, run: i64, statistics:
         })
         .collect();
     let mut time = vec![html! { "比对用时 " small.mk-muted { "不含读取登记" } }, html! {}];
-    time.extend(models.iter().map(|m| html! { (format!("{:.1} 秒", m.seconds)) }));
+    time.extend(models.iter().map(|m| match m.seconds {
+        short if short < 1.0 => html! { (format!("{:.0} 毫秒", short * 1000.0)) },
+        long => html! { (format!("{long:.1} 秒")) },
+    }));
     rows.push(Row::plain(time));
     let heads: Vec<String> = models.iter().map(title).collect();
     let mut columns = vec![Column::text("项目"), Column::number("现状")];

@@ -404,7 +404,7 @@ pub(super) async fn one(
             a.btn href=(after) data-key="j" title="快捷键 J" { "下一个" }
         }))
         (card_with("各模型的证据", html! { small.mk-muted { "条形向右支持是同一人，向左反对" } }, evidence(&compared.models, &pair)))
-        (card_with("登记对照", html! { small.mk-muted { "底色标出不同的字" } }, compare::side_by_side(&desk, &eyes, &all, None, None, Some(&within))))
+        (card_with("登记对照", html! { small.mk-muted { "底色标出不同的字；这两人的其他登记见身份页" } }, compare::side_by_side(&desk, &eyes, &all[..all.len().min(2)], None, None, Some(&within))))
         @if (pair.models != 0) && pair.evidence.0.iter().enumerate().any(|(at, s)| (s.probability < 0.5) == (pair.models >> at & 1 == 1)) {
             p.mk-muted { "可能性与结论不一致的，是因为还有第三条登记：经由它归为一人，或它的证据反对。" }
         }
