@@ -220,8 +220,8 @@ pub(super) async fn one(
             @if all.len() > 1 {
                 form.mk-inline method="get" {
                     label for="with" { "并列：" }
-                    select.form-select id="with" name="with" data-send { @for m in all.iter().filter(|m| m.id != model.id) { option value=(m.id) selected[Some(m.id) == other.map(|o| o.id)] { (m.version) @if m.in_force { "（使用中）" } } } }
-                    noscript { button.btn type="submit" { "并列" } }
+                    select.form-select id="with" name="with" { @for m in all.iter().filter(|m| m.id != model.id) { option value=(m.id) selected[Some(m.id) == other.map(|o| o.id)] { (m.version) @if m.in_force { "（使用中）" } } } }
+                    button.btn.btn-sm type="submit" { "并列" }
                 }
             }
         }, html! {
