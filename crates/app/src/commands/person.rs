@@ -100,7 +100,13 @@ async fn on(platform: &Platform, command: PersonCommand) -> Result<()> {
         }
         PersonCommand::Compare { models, one_in } => {
             let run = index.start_comparison(&Asked { models, one_in }, "命令行", now).await?;
-            let compared = index.compare_models(run, now).await?;
+            let compared = match index.compare_models(run, now).await {
+                Ok(compared) => compared,
+                Err(error) => {
+                    index.fail_run(run, &error.to_string(), now).await?;
+                    return Err(error.into());
+                }
+            };
             println!("任务 {run}：比较了 {} 条登记中的 {} 条。", compared.records, compared.linked);
             println!("{}", serde_json::to_string_pretty(&compared)?);
             println!("没有改动数据。样例见“批量关联”页面；启用：minkang person force 编号 --reason …");

@@ -3,7 +3,7 @@
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::Redirect;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use kernel::{Caller, Refusal, Result};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -21,6 +21,8 @@ use super::show::Eyes;
 use super::{APPROVE, Desk, versus, words};
 use crate::runs::Asked;
 
+/// A run that has not ended by then was left behind by a process that is gone (a command that was broken off).
+const LONGEST: Duration = Duration::hours(6);
 /// Rows on a page.
 const PAGE: i64 = 30;
 /// Proposed moves that are shown as a sample.
@@ -186,8 +188,10 @@ pub(super) async fn start(
         }
     };
     let waiting: bool = sqlx::query_scalar(
-        "select exists (select from index_run where state in ('running', 'applying', 'undoing') and kind <> 'audit')",
+        "select exists (select from index_run where kind <> 'audit'
+            and (state in ('applying', 'undoing') or state = 'running' and started_at > $1))",
     )
+    .bind(now - LONGEST)
     .fetch_one(desk.db.pool())
     .await
     .db("look for runs under way")?;

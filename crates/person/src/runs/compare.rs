@@ -9,7 +9,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use kernel::error::Doing;
-use kernel::{Refusal, Result};
+use kernel::{Error, Refusal, Result};
 use linkage::{Frequencies, Hold};
 use serde::{Deserialize, Serialize};
 use store::jobs::enqueue;
@@ -189,14 +189,19 @@ impl MasterIndex {
             let members = members.iter().map(|m| (*m, engines[*m].clone())).collect();
             groups.push(self.linked(&heads[at], members, &decided, wanted.clone(), blocks, progress).await?);
         }
-        let met = Met::of(&groups, engines.len(), one_in);
-        let mut compared = met.compared();
+        let models = engines.len();
+        let counted = tokio::task::spawn_blocking(move || {
+            let met = Met::of(&groups, models, one_in);
+            let (compared, kept) = (met.compared(), met.kept());
+            (groups, met, compared, kept)
+        });
+        let (groups, met, mut compared, kept) =
+            counted.await.map_err(|e| Error::fault("count what models would decide", e))?;
         compared.records = records;
         for (would, (engine, version)) in compared.models.iter_mut().zip(engines.iter().zip(versions)) {
             would.id = engine.id;
             would.version = version;
         }
-        let kept = met.kept();
         self.write_comparison(run, &compared, &met, &kept, &engines, &groups, now).await?;
         Ok(compared)
     }

@@ -18,7 +18,7 @@ use chrono::{DateTime, Duration, NaiveTime, Utc};
 use kernel::{Clock, Error, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use store::jobs::{Job, Jobs, enqueue, enqueue_at};
+use store::jobs::{Job, Jobs, MAX_ATTEMPTS, enqueue, enqueue_at};
 use store::{DbDoing, Tx};
 
 pub use compare::{Asked, Compared, Says, Would};
@@ -213,13 +213,16 @@ impl MasterIndex {
                     .await
             }
             Work::Relink => {
-                self.or_failed(job.read()?, now, self.propose(job.read()?, now).await.map(drop)).await
+                let done = self.propose(job.read()?, now).await;
+                self.or_failed(job, now, done.map(drop)).await
             }
             Work::Train => {
-                self.or_failed(job.read()?, now, self.learn(job.read()?, now).await.map(drop)).await
+                let done = self.learn(job.read()?, now).await;
+                self.or_failed(job, now, done.map(drop)).await
             }
             Work::Compare => {
-                self.or_failed(job.read()?, now, self.compare_models(job.read()?, now).await.map(drop)).await
+                let done = self.compare_models(job.read()?, now).await;
+                self.or_failed(job, now, done.map(drop)).await
             }
             Work::Apply => self.apply_run(job.read()?, now).await,
             Work::Undo => self.undo_run_now(job.read()?, now).await,
@@ -228,14 +231,26 @@ impl MasterIndex {
 }
 
 impl MasterIndex {
-    /// A run that is refused has failed, for people to read why; trying again would not help.
-    async fn or_failed(&self, run: i64, now: DateTime<Utc>, done: Result<()>) -> Result<()> {
-        let Err(Error::Refused(refusal)) = done else { return done };
+    /// A run that is refused has failed, for people to read why; trying again would not help. One that fails by a fault is
+    /// tried again, until the job is given up.
+    async fn or_failed(&self, job: &Job, now: DateTime<Utc>, done: Result<()>) -> Result<()> {
+        match done {
+            Err(Error::Refused(refusal)) => self.fail_run(job.read()?, &refusal.message, now).await,
+            Err(error) if job.attempt >= MAX_ATTEMPTS => {
+                self.fail_run(job.read()?, "多次尝试都没有成功，请联系运维人员查看日志。", now).await?;
+                Err(error)
+            }
+            done => done,
+        }
+    }
+
+    /// Notes that a run under way has failed, and why.
+    pub async fn fail_run(&self, run: i64, why: &str, now: DateTime<Utc>) -> Result<()> {
         sqlx::query(
             "update index_run set state = 'failed', failure = $2, finished_at = $3 where id = $1 and state = 'running'",
         )
         .bind(run)
-        .bind(&refusal.message)
+        .bind(why)
         .bind(now)
         .execute(self.db.pool())
         .await

@@ -2,6 +2,7 @@
 //! sample against the whole, and the pages.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use contracts::Demographics;
@@ -191,6 +192,31 @@ async fn only_models_that_are_there_are_compared_and_only_two_to_four() {
     let run = index.start_comparison(&asked, "测试", now).await.unwrap();
     let compared = index.compare_models(run, now).await.unwrap();
     assert_eq!((compared.records, compared.differing.values().sum::<u64>()), (0, 0));
+}
+
+#[tokio::test]
+async fn jobs_carry_comparisons_out_and_what_is_refused_has_failed_for_people_to_read() {
+    let (db, index) = city().await;
+    let (now, index) = (testkit::clock().now(), Arc::new(index));
+    let clock: Arc<dyn Clock> = testkit::clock();
+    let mut jobs = store::Jobs::new(db.db().clone(), clock.clone());
+    index.register_jobs(&mut jobs, &clock);
+    let nobody = index.request_run("train", "测试", now).await.unwrap();
+    jobs.run_until_idle().await.unwrap();
+    let run = index.run(nobody).await.unwrap().unwrap();
+    assert_eq!(run.state, "failed");
+    assert!(run.failure.contains("登记太少"), "{run:?}");
+    twice(db.db(), &index, 0..6).await;
+    let strict = strict(db.db()).await;
+    let asked = Asked { models: vec![SHIPPED, strict], one_in: 0 };
+    let run = index.request_comparison(&asked, "测试", now).await.unwrap();
+    jobs.run_until_idle().await.unwrap();
+    let run = index.run(run).await.unwrap().unwrap();
+    assert_eq!((run.state.as_str(), run.total, run.done), ("done", 12, 12));
+    // One that was broken off does not stand in the way of the next.
+    let left = index.start_comparison(&asked, "命令行", now).await.unwrap();
+    index.fail_run(left, "中断", now).await.unwrap();
+    assert_eq!(index.run(left).await.unwrap().unwrap().state, "failed");
 }
 
 #[tokio::test]
