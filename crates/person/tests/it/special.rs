@@ -457,3 +457,47 @@ async fn a_death_is_recorded_and_taken_back() {
     .unwrap();
     assert_eq!(told, ["died:赵护士", "revived:赵护士"]);
 }
+
+/// The list and the page of a mother's children go by their indexes, however many registrations there are.
+#[tokio::test]
+async fn lists_follow_their_indexes() {
+    let ward = Ward::new().await;
+    let sql = "
+        insert into person (id, created_at) overriding system value
+        select n, now() from generate_series(100000, 139999) n;
+        insert into identity_record (institution_id, local_no, person_id, link_rule, updated_at, special)
+        select 1 + n % 2, 'x' || n, 100000 + n % 40000, 'new', now(), case when n % 100 = 0 then 'unknown' else '' end
+        from generate_series(1, 60000) n;
+        update identity_record set mother_id = id - 1 where special <> '';
+        vacuum analyze identity_record; analyze person";
+    for statement in sql.split(';') {
+        sqlx::raw_sql(statement).execute(ward.db.pool()).await.unwrap();
+    }
+    for (what, index) in [
+        (
+            "(i.institution_id = any(array[1, 2]) or i.region like any(array['4115%'])) and ('' = '' or i.special = '')
+             and (p.citizen_blind is not null or i.credential_no <> '' or o.others > 0) = false
+             order by i.id desc limit 31",
+            "identity_record_special",
+        ),
+        (
+            "i.mother_id in (select r.id from identity_record r where r.person_id = 100007)
+             order by i.birth_date desc limit 20",
+            "identity_record_mother",
+        ),
+    ] {
+        let statement = format!(
+            "explain select i.id, o.others, m.name from identity_record i join person p on p.id = i.person_id
+             left join identity_record m on m.id = i.mother_id
+             cross join lateral (select count(*) as others from identity_record x
+                                 where x.person_id = i.person_id and x.id <> i.id and x.special = '') o
+             where i.special <> '' and {what}"
+        );
+        let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+            .fetch_all(ward.db.pool())
+            .await
+            .unwrap();
+        let plan = plan.join("\n");
+        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{plan}");
+    }
+}

@@ -145,13 +145,14 @@ fn view(pages: &SearchPages, allowed: &Allowed, m: &Mortal, said: &Said, wrong: 
     let shown = |kind: &str, value: &str| pages.masks.shown_to(allowed.caller(), kind, value);
     let birth = m.birth_date.map(|b| shown("birth_date", &b.to_string())).unwrap_or_default();
     let record = format!("/record/{}", m.person_id);
+    let name = if m.name.is_empty() { "（未登记姓名）".to_owned() } else { shown("name", &m.name) };
     html! {
         (page_head(&[("居民查询", "/persons"), ("健康档案", &record)], TITLE, "登记后档案立即标明已故，年龄停在死亡当日；死亡医学证明仍由机构按规定上报。", html! {
             a.btn href=(record) { "打开健康档案" }
         }))
         @if let Some(wrong) = wrong { (notice(Tone::Bad, "没有办成", wrong)) }
         (card("居民", describe(&[
-            fact("姓名", &shown("name", &m.name)),
+            fact("姓名", &name),
             fact("性别", sex(&m.sex)),
             fact("出生日期", &birth),
             fact("死亡日期", &m.died_on.map(|d| d.to_string()).unwrap_or_default()),
@@ -159,9 +160,9 @@ fn view(pages: &SearchPages, allowed: &Allowed, m: &Mortal, said: &Said, wrong: 
         @match (m.died_on, m.in_force()) {
             (Some(_), Some(death)) => (card("撤销登记", html! {
                 p.mk-muted { (death.died_on) "，" (source_name(&death.source)) "，" (death.actor) "登记。登记错了人或日期有误的，撤销后可以重新登记；原登记会保留。" }
-                form.mk-inline method="post" action={ "/persons/death/" (m.person_id) "/withdraw" } data-confirm="撤销后健康档案不再标明已故。确定撤销吗？" {
-                    input.form-control name="reason" required minlength="2" maxlength="200" placeholder="撤销的理由，例如：登记错了人" aria-label="撤销的理由" autocomplete="off";
-                    button.btn type="submit" { "撤销死亡登记" }
+                form.mk-form method="post" action={ "/persons/death/" (m.person_id) "/withdraw" } data-confirm="撤销后健康档案不再标明已故。确定撤销吗？" {
+                    (field(&Field { name: "reason", label: "撤销的理由", required: true, hint: "例如：登记错了人", ..Field::default() }))
+                    (form_acts("撤销死亡登记", Some(&record)))
                 }
             })),
             (Some(_), None) => (notice(Tone::Info, "已标明死亡", "由机构上传的死亡登记标明；有误的，请由上传机构更正或撤回。")),

@@ -132,11 +132,19 @@ fn row(pages: &SearchPages, allowed: &Allowed, index: bool, s: &Special) -> Row 
             html! { (sex(&s.sex)) },
             html! { span.mk-date { (born(s, &shown)) } },
             html! { (beside(s, &shown)) },
-            html! { (institution(pages, s.institution_id)) },
+            html! { span title=(institution(pages, s.institution_id)) { (short(pages, s.institution_id)) } },
             html! { @if let Some(at) = s.special_at { span.mk-date { (time(at)) } } " " small.mk-muted { (s.special_by) } },
             html! { (badge(tone, s.standing())) },
         ],
     )
+}
+
+/// The short name for the list.
+fn short(pages: &SearchPages, id: i32) -> String {
+    let card = pages.institutions.by_id(kernel::access::InstitutionId::new(id.into()));
+    card.map(|card| card.short_name.clone())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| institution(pages, id))
 }
 
 pub(super) fn institution(pages: &SearchPages, id: i32) -> String {
@@ -209,8 +217,9 @@ pub(crate) async fn page(
     let way: &[(&str, &str)] =
         if index { &[("待核对登记", "/index/review")] } else { &[("居民查询", "/persons")] };
     let registers = !index && caller.may(REGISTER);
-    Ok(frame.page("特殊登记", html! {
-        (page_head(way, "特殊登记", "新生儿、身份不明、境外和无证件的患者先用临时编号就诊；证件齐了补登，或由主索引合并到本人名下，期间的记录不会丢失。", html! {
+    let title = if index { "临时身份" } else { "特殊登记" };
+    Ok(frame.page(title, html! {
+        (page_head(way, title, "新生儿、身份不明、境外和无证件的患者先用临时编号就诊；证件齐了补登，或由主索引合并到本人名下，期间的记录不会丢失。", html! {
             @if registers { (registering()) }
         }))
         (list(&here, &view))

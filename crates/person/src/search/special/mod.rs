@@ -58,12 +58,13 @@ fn problem(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { (notice(Tone::Bad, "没有登记", text)) } }
 }
 
-/// A number was given: what to do with it.
-fn issued(title: &str, issued: &Issued, next: &str) -> Markup {
+/// A number was given: what to do with it, and what one may want to do next.
+fn issued(title: &str, issued: &Issued, next: &str, more: Markup) -> Markup {
     html! {
         (page_head(&[LIST], title, "", html! {
             a.btn.btn-primary href={ "/record/" (issued.person_id) } { "打开健康档案" }
             a.btn href={ "/persons/special/" (issued.identity_id) } { "查看登记" }
+            (more)
         }))
         (notice(Tone::Good, "已登记", "开单、用药、检验都用这个编号；新生儿和不能自述的患者请写在腕带上。"))
         (card("临时身份", describe(&[fact("临时编号", &issued.number), fact("以后", next)])))

@@ -135,7 +135,7 @@ pub(crate) async fn register_foreigner(
         &frame,
         FOREIGNER,
         asked,
-        |done| issued(FOREIGNER, &done, next),
+        |done| issued(FOREIGNER, &done, next, html! {}),
         |wrong| abroad(&said, Some(wrong)),
     )
 }
@@ -153,7 +153,7 @@ pub(crate) async fn register_undocumented(
         &frame,
         UNDOCUMENTED,
         asked,
-        |done| issued(UNDOCUMENTED, &done, next),
+        |done| issued(UNDOCUMENTED, &done, next, html! {}),
         |wrong| without(&said, Some(wrong)),
     )
 }

@@ -158,10 +158,15 @@ pub(crate) async fn register(
         TITLE,
         asked,
         |done| {
-            html! {
-                (issued(TITLE, &done, "孩子有了姓名和身份证号码，在“特殊登记”里打开这条登记补登；孩子在别处按本人证件登记时，主索引会提出核对。"))
-                p { a.btn href={ "/persons/newborn?mother=" (known.0.person_id) } { "双胎、多胎：登记下一个" } }
-            }
+            let next = "孩子有了姓名和身份证号码，在“特殊登记”里打开这条登记补登；孩子在别处按本人证件登记时，主索引会提出核对。";
+            issued(
+                TITLE,
+                &done,
+                next,
+                html! {
+                    a.btn href={ "/persons/newborn?mother=" (known.0.person_id) } { "双胎、多胎：登记下一个" }
+                },
+            )
         },
         |wrong| view(&pages, &allowed, &known, &said, Some(wrong)),
     )

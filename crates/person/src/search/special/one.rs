@@ -172,7 +172,7 @@ fn view(pages: &SearchPages, allowed: &Allowed, seen: &Seen, said: &Said, wrong:
     } else if !s.special_note.is_empty() {
         facts.push(fact("经过", &s.special_note));
     }
-    if s.called != s.name {
+    if !s.called.is_empty() && s.called != s.name {
         facts.push(fact("现在的姓名", &shown("name", &s.called)));
     }
     html! {
