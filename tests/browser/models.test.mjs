@@ -71,6 +71,7 @@ test("everybody is evaluated anew; the proposal is approved, applied and taken b
     page.once("dialog", (dialog) => dialog.accept());
     await page.getByRole("button", { name: "撤回这次批量关联" }).click();
     await reaches(page, "已撤回");
+    assert.equal(await page.locator("tbody tr", { hasText: "已撤回" }).count(), Math.min(moves, 50), "what moved is back");
     await page.goto(at("/index/operations?kind=run"));
     await page.locator("tbody tr", { hasText: why }).filter({ hasText: "已撤销" }).first().waitFor();
     await signOut(page);
@@ -128,7 +129,8 @@ test("a model is learnt and compared with the one in force by what each would de
     await page.waitForURL((url) => url.pathname === `/index/models/${model}`);
     await page.locator(".mk-head .mk-badge", { hasText: "使用中" }).waitFor();
     await page.getByText("学到的证据").waitFor();
-    await shot(page, "models-in-force");
+    await assertNoSideways(page);
+    await shot(page, "models-in-force", { full: true });
     await signOut(page);
   }));
 

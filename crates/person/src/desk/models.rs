@@ -216,20 +216,18 @@ pub(super) async fn one(
         @if all.len() > 1 {
             (versus::against(model.id, &all.iter().filter(|m| m.id != model.id).map(|m| (m.id, m.version.clone(), m.in_force)).collect::<Vec<_>>()))
         }
-        (card_with("学到的证据", html! {
-            @if all.len() > 1 {
-                form.mk-inline method="get" {
-                    label for="with" { "并列：" }
+        (card_with("学到的证据", html! { small.mk-muted { "m：同一人的登记中的比例；u：不同的人中的比例；证据为二者之比的对数（比特）" } }, html! {
+            @if all.len() > 1 && !rows.is_empty() {
+                form.mk-inline.mk-card-body method="get" {
+                    label for="with" { "与另一个模型并列：" }
                     select.form-select id="with" name="with" { @for m in all.iter().filter(|m| m.id != model.id) { option value=(m.id) selected[Some(m.id) == other.map(|o| o.id)] { (m.version) @if m.in_force { "（使用中）" } } } }
-                    button.btn.btn-sm type="submit" { "并列" }
+                    button.btn type="submit" { "并列" }
                 }
             }
-        }, html! {
-            p.mk-card-body.mk-muted { "m：同一人的登记中的比例；u：不同的人中的比例；证据为二者之比的对数（比特）。" }
             @if rows.is_empty() { div.mk-card-body.mk-muted { "这个模型没有训练，使用目录中的初始值。" } }
             @else { (table(&Here::default(), &[Column::text("项目"), Column::text("相同的程度"), Column::number("m"), Column::number("u"), Column::text("证据（比特）"), Column::number(if other.is_some() { "另一个模型" } else { "" })], &rows)) }
         }))
-        (card("训练报告", runs::statistics(&model.report)))
+        (card("训练时的统计", runs::statistics(model.report.get("figures").unwrap_or(&Value::Null))))
     };
     Ok(frame.page("比对模型", body))
 }

@@ -378,12 +378,17 @@ async fn sample(desk: &Desk, allowed: &Allowed, run: i64) -> Result<Vec<Move>> {
         .await
 }
 
-/// A value in words; a pair of a name and its figure as both, one after the other.
-fn plain(value: &Value) -> String {
+/// A value in words; a blocking rule with its figure as both, one after the other. Rules that found nothing are left out.
+fn plain(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => text.clone(),
-        Value::Array(pair) => pair.iter().map(plain).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
+        Value::String(text) => Some(text.clone()),
+        Value::Array(pair) => match pair.as_slice() {
+            [Value::String(rule), Value::Number(n)] => {
+                n.as_u64().filter(|n| *n > 0).map(|n| format!("{} {}", words::block(rule), thousands(n)))
+            }
+            pair => Some(pair.iter().filter_map(plain).collect::<Vec<_>>().join(" ")),
+        },
+        other => Some(other.to_string()),
     }
 }
 
@@ -425,14 +430,14 @@ pub(super) fn statistics(value: &Value) -> Markup {
         match value {
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    let name = figure(key);
+                    let name = if path.is_empty() { figure(key) } else { words::block(figure(key)) };
                     let name = if path.is_empty() { name.to_owned() } else { format!("{path} · {name}") };
                     walk(&name, value, facts);
                 }
             }
             Value::Array(all) if all.len() > 20 => facts.push(fact(path, &format!("{} 项", all.len()))),
             Value::Array(all) => {
-                let words: Vec<String> = all.iter().map(plain).collect();
+                let words: Vec<String> = all.iter().filter_map(plain).collect();
                 facts.push(fact(path, &words.join("、")));
             }
             Value::Number(n) => match n.as_u64() {

@@ -99,6 +99,7 @@ pub(super) fn level(code: &str) -> &str {
         "part" => "一方是另一方的一部分",
         "given" => "名相同",
         "surname" => "姓相同",
+        "kin" => "同姓且名有一字相同（如同辈）",
         "swapped" => "姓名颠倒",
         "transposed" => "前后颠倒",
         "digit" => "错一位",
@@ -164,6 +165,27 @@ pub(super) const SUSPICIONS: [(&str, &str, &str); 7] = [
 /// Name and meaning of a suspicion.
 pub(super) fn suspicion(code: &str) -> (&'static str, &'static str) {
     SUSPICIONS.iter().find(|s| s.0 == code).map_or(("其他", ""), |s| (s.1, s.2))
+}
+
+/// The Chinese name of a blocking rule of the comparison model.
+pub(super) fn block(code: &str) -> &str {
+    match code {
+        "citizen_id" => "公民身份号码",
+        "card" => "卡号",
+        "credential" => "其他证件号",
+        "name_birth" => "姓名与生日",
+        "name_phone" => "姓名与电话",
+        "name_door" => "姓名与门牌",
+        "name_year_county" => "姓名、出生年与县区",
+        "name_day_county" => "姓名、月日与县区",
+        "name_township" => "姓名与乡镇",
+        "birth_township" => "生日、性别与乡镇",
+        "birth_surname_county" => "生日、姓与县区",
+        "phone_birth" => "电话与生日",
+        "phone" => "电话",
+        "guardian_birth" => "联系人与生日",
+        other => other,
+    }
 }
 
 /// Sex in a word.

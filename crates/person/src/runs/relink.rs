@@ -378,6 +378,14 @@ impl MasterIndex {
                 }
             }
             sqlx::query(
+                "update index_change c set state = 'undone' from identity_record i
+                 where c.run_id = $1 and c.state = 'applied' and i.id = c.identity_id and i.person_id = c.from_person",
+            )
+            .bind(run)
+            .execute(self.db.pool())
+            .await
+            .db("note what was taken back")?;
+            sqlx::query(
                 "update index_run set state = 'undone', finished_at = $2,
                     statistics = statistics || jsonb_build_object('kept', $3::int) where id = $1",
             )

@@ -610,6 +610,7 @@ async fn a_registry_from_before_gets_its_keys_and_is_evaluated_anew_and_back() {
     index.undo_run(&reach, run, "测试撤销", now).await.unwrap();
     index.undo_run_now(run, now).await.unwrap();
     assert_eq!(partition(&db).await, before);
+    assert_eq!(count(&db, "select count(*) from index_change where state = 'undone'").await, 11);
     assert_sound(&db).await;
     // Learning from the registry gives a model that can be put in force.
     let run = index.start_run("train", "测试", now).await.unwrap();
