@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Tables whose rows are about a person.
-const PERSONAL: [&str; 20] = [
+const PERSONAL: [&str; 21] = [
     "person",
     "identity_record",
     "identity_event",
