@@ -22,8 +22,8 @@ use store::copy::CopyRows;
 
 /// Registrations measured one by one.
 const SINGLES: usize = 6_000;
-/// At once.
-const WORKERS: usize = 4;
+/// At once: as many as keep two cores busy while some wait for the disk.
+const WORKERS: usize = 8;
 /// Registrations in chunks.
 const CHUNK: usize = 500;
 const CHUNKS: usize = 20;
@@ -204,7 +204,7 @@ async fn single(db: &Db, index: &MasterIndex, n: u64, people: u64) {
     }
 }
 
-/// The same rows in the same tables without looking at anything: person, record, 13 keys, an event; four at once.
+/// The same rows in the same tables without looking at anything: person, record, 13 keys, an event; as many at once.
 async fn raw(db: &Db) -> f64 {
     let began = Instant::now();
     let next = Arc::new(AtomicUsize::new(0));

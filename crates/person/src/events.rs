@@ -3,25 +3,14 @@
 use chrono::{DateTime, Utc};
 use contracts::PersonLinked;
 use kernel::Result;
-use sqlx::Row;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use standards::pinyin::initials;
 use store::{DbDoing, Tx};
 
 use crate::linking::Item;
 use crate::sealed::{ADDRESS, CARD, CITIZEN, CONTACT_PHONE, CREDENTIAL, PHONE, Seal, unhex};
-
-const INSERT: &str = "
-    insert into identity_record (institution_id, local_no, person_id, name, initials, sex, birth_date,
-        credential_kind, credential_no, citizen_id, card_no, phone, address, region, blood_abo, blood_rh,
-        registered, link_rule, citizen_blind, credential_blind, card_blind, phone_blind, ethnicity, contact_name,
-        contact_relation, contact_phone, died_on, own_blind, claim_blind, updated_at)
-    select $1, t.* , $2
-    from unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[], $10::text[],
-        $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[],
-        $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::text[], $25::text[], $26::text[],
-        $27::text[], $28::date[], $29::bytea[], $30::bytea[]) as t
-    on conflict (institution_id, local_no) do nothing
-    returning id, local_no";
 
 const UPDATE: &str = "
     update identity_record i
@@ -41,32 +30,28 @@ const UPDATE: &str = "
               card_no, phone, address, region, blood_abo, blood_rh, registered, link_rule, citizen_blind,
               credential_blind, card_blind, phone_blind, ethnicity, contact_name, contact_relation, contact_phone,
               died_on, own_blind, claim_blind)
-    where i.institution_id = $1 and i.local_no = t.local_no
-    returning i.id, i.local_no";
+    where i.institution_id = $1 and i.local_no = t.local_no";
 
-/// Inserts (or, for records that exist, updates) identity records; returns identifier and local number of each one
-/// written. A record that another transaction inserted meanwhile is left out.
-async fn write(
-    tx: &mut Tx<'_>,
-    statement: &'static str,
+type Statement = Query<'static, Postgres, PgArguments>;
+
+/// Binds what identity records will hold: institution, moment, and 28 columns from the local number on.
+pub(crate) fn columns(
+    statement: Statement,
+    seal: &Seal,
     institution: i64,
     now: DateTime<Utc>,
     items: &[&Item<'_>],
-) -> Result<Vec<(i64, String)>> {
-    if items.is_empty() {
-        return Ok(Vec::new());
-    }
+) -> Result<Statement> {
     let text = |get: fn(&Item<'_>) -> String| items.iter().map(|i| get(i)).collect::<Vec<String>>();
-    let seal = Seal::of(tx)?;
     let citizens = || items.iter().map(|i| i.next.citizen_id.as_deref());
     let credentials = || items.iter().map(|i| i.next.credential_no.as_str());
     let cards = || items.iter().map(|i| i.next.card_no.as_str());
     let phones = || items.iter().map(|i| i.next.phone.as_str());
     let addresses = items.iter().map(|i| i.next.address.as_str());
-    let rows = sqlx::query(statement)
+    Ok(statement
         .bind(institution as i32)
         .bind(now)
-        .bind(items.iter().map(|i| i.local_no).collect::<Vec<_>>())
+        .bind(text(|i| i.local_no.to_owned()))
         .bind(items.iter().map(|i| i.person).collect::<Vec<_>>())
         .bind(text(|i| i.next.name.clone()))
         .bind(text(|i| initials(&i.next.name)))
@@ -93,24 +78,7 @@ async fn write(
         .bind(seal.texts(CONTACT_PHONE, items.iter().map(|i| i.next.contact_phone.as_str()))?)
         .bind(items.iter().map(|i| i.next.died_on).collect::<Vec<_>>())
         .bind(items.iter().map(|i| i.own.as_deref().map(unhex)).collect::<Vec<_>>())
-        .bind(items.iter().map(|i| i.claim.as_deref().map(unhex)).collect::<Vec<_>>())
-        .fetch_all(&mut **tx)
-        .await
-        .db("write identity records")?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .collect::<Result<_, sqlx::Error>>()
-        .db("read identifiers of identity records")
-}
-
-/// Inserts new identity records.
-pub(crate) async fn insert(
-    tx: &mut Tx<'_>,
-    institution: i64,
-    now: DateTime<Utc>,
-    items: &[&Item<'_>],
-) -> Result<Vec<(i64, String)>> {
-    write(tx, INSERT, institution, now, items).await
+        .bind(items.iter().map(|i| i.claim.as_deref().map(unhex)).collect::<Vec<_>>()))
 }
 
 /// Updates identity records that exist and are locked.
@@ -120,7 +88,15 @@ pub(crate) async fn update(
     now: DateTime<Utc>,
     items: &[&Item<'_>],
 ) -> Result<()> {
-    write(tx, UPDATE, institution, now, items).await.map(drop)
+    if items.is_empty() {
+        return Ok(());
+    }
+    let seal = Seal::of(tx)?;
+    columns(sqlx::query(UPDATE), &seal, institution, now, items)?
+        .execute(&mut **tx)
+        .await
+        .db("update identity records")?;
+    Ok(())
 }
 
 /// An entry of the identity time line.

@@ -35,13 +35,16 @@ pub(crate) struct Record {
     pub known: Known,
 }
 
+// Parameters stand in sub-selects here and below so that the planner does not look at them: it would plan each call anew
+// (which takes longer than the call), and for an institution that is new read all its records.
+//
 // A row version older than every transaction still running is there for good; the present transaction's own rows
 // (even those of its savepoints) are younger.
 const BRIEFS: &str = "
     select id, local_no, registered,
            age(xmin) > age((select pg_snapshot_xmin(pg_current_snapshot())::xid)) as settled
     from identity_record
-    where institution_id = $1 and local_no = any($2)";
+    where institution_id = (select $1::int) and local_no = any((select $2::text[])::text[])";
 
 const RECORDS: &str = "
     select i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule,
@@ -50,19 +53,20 @@ const RECORDS: &str = "
            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
            i.contact_phone, i.died_on, i.registered
     from identity_record i
-    where i.institution_id = $1 and i.local_no = any($2)";
+    where i.institution_id = (select $1::int) and i.local_no = any((select $2::text[])::text[])";
 
 // Records and their persons in one statement, so that both are of one moment. Numbers that were written before they
 // were encrypted are found by the last part; its index is empty afterwards.
 const NEIGHBOURS: &str = "
     with near as (
-        select person_id as id from identity_record where id = any($1)
-        union select unnest($2::bigint[])
-        union select id from person where citizen_blind = any($3)
+        select person_id as id from identity_record where id = any((select $1::bigint[])::bigint[])
+        union select unnest((select $2::bigint[]))
+        union select id from person where citizen_blind = any((select $3::bytea[])::bytea[])
         union select id from person
-              where citizen_id is not null and citizen_blind is null and citizen_id = any($4)
+              where citizen_id is not null and citizen_blind is null and citizen_id = any((select $4::text[])::text[])
     )
     select p.version, p.citizen_blind, p.citizen_id as plain, p.merged_into,
+           exists (select from identity_pair d where d.a = i.id) as decided,
            i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule, false as settled,
            i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
@@ -81,6 +85,15 @@ pub(crate) struct PersonRow {
     pub merged_into: Option<i64>,
 }
 
+/// Records and their persons.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    pub records: Vec<Record>,
+    pub persons: BTreeMap<i64, PersonRow>,
+    /// Whether somebody decided about one of the records.
+    pub decided: bool,
+}
+
 /// All records of the persons of these records, of these persons, and of those who hold these numbers; each person
 /// with so many of its records at most.
 pub(crate) async fn neighbours(
@@ -89,9 +102,10 @@ pub(crate) async fn neighbours(
     persons: &BTreeSet<i64>,
     numbers: &[String],
     of_person: i32,
-) -> Result<(Vec<Record>, BTreeMap<i64, PersonRow>)> {
+) -> Result<Neighbours> {
+    let mut neighbours = Neighbours::default();
     if records.is_empty() && persons.is_empty() && numbers.is_empty() {
-        return Ok((Vec::new(), BTreeMap::new()));
+        return Ok(neighbours);
     }
     let seal = Seal::of(tx)?;
     let rows = sqlx::query(NEIGHBOURS)
@@ -104,10 +118,8 @@ pub(crate) async fn neighbours(
         .await
         .db("read the neighbourhood of a chunk")?;
     let opener = tx.keyring().opener();
-    let mut found = Vec::with_capacity(rows.len());
-    let mut holders = BTreeMap::new();
     for row in &rows {
-        let (read, holder) = (|| {
+        let (read, holder, decided) = (|| {
             let plain: Option<String> = row.try_get("plain")?;
             let holder = PersonRow {
                 version: row.try_get("version")?,
@@ -115,13 +127,14 @@ pub(crate) async fn neighbours(
                 plain: plain.filter(|p| !protect::is_sealed(p)),
                 merged_into: row.try_get("merged_into")?,
             };
-            Ok::<_, sqlx::Error>((record(row)?, holder))
+            Ok::<_, sqlx::Error>((record(row)?, holder, row.try_get::<bool, _>("decided")?))
         })()
         .db("read the neighbourhood of a chunk")?;
-        holders.insert(read.person_id, holder);
-        found.push(opened(&opener, read)?);
+        neighbours.decided |= decided;
+        neighbours.persons.insert(read.person_id, holder);
+        neighbours.records.push(opened(&opener, read)?);
     }
-    Ok((found, holders))
+    Ok(neighbours)
 }
 
 /// Records in the order of their numbers, after one of them.

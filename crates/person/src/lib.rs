@@ -66,6 +66,7 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration { context: "person", name: "0009_claims", sql: include_str!("../migrations/0009_claims.sql") },
     Migration { context: "person", name: "0010_scraps", sql: include_str!("../migrations/0010_scraps.sql") },
+    Migration { context: "person", name: "0011_look", sql: include_str!("../migrations/0011_look.sql") },
     Migration {
         context: "person",
         name: "0012_special",
@@ -112,6 +113,7 @@ pub struct MasterIndex {
     db: Db,
     seen: Mutex<seen::Seen>,
     engine: engine::Current,
+    numbers: linking::Numbers,
     options: Option<Settings>,
     institutions: Option<Arc<dyn Institutions>>,
     stays: Option<Arc<dyn Stays>>,
@@ -130,6 +132,7 @@ impl MasterIndex {
             db,
             seen: Mutex::default(),
             engine: engine::Current::default(),
+            numbers: linking::Numbers::default(),
             options: None,
             institutions: None,
             stays: None,

@@ -18,13 +18,13 @@ const LOOKED_AT: i32 = 200;
 /// How far institutions are trusted.
 pub(crate) type Trust<'a> = &'a (dyn Fn(InstitutionId) -> i64 + Sync);
 
-// Encrypted values are compared by their blind index and copied as they are.
+// Sub-selects so that it is planned once, as in `gather`. Encrypted values are compared by their blind index and copied as they are.
 const RECORDS: &str = "
     select i.id, i.person_id, i.institution_id, i.registered, i.updated_at, i.name, i.sex, i.birth_date, i.phone,
            coalesce(encode(i.phone_blind, 'hex'), i.phone) as phone_key, i.address, i.region, i.blood_abo, i.blood_rh,
            i.died_on, i.claim_blind is not null as claims,
            coalesce((select array_agg(p.field) from person_pin p where p.identity_id = i.id), '{}') as pins
-    from unnest($1::bigint[]) as w (id) cross join lateral (
+    from unnest((select $1::bigint[])) as w (id) cross join lateral (
         select * from identity_record r where r.person_id = w.id
         order by r.registered desc, r.updated_at desc, r.id desc limit $2) i";
 
@@ -33,8 +33,9 @@ const WRITE: &str = "
     set name = t.name, sex = t.sex, birth_date = t.birth_date, phone = t.phone, address = t.address,
         region = t.region, blood_abo = t.blood_abo, blood_rh = t.blood_rh, died_on = t.died_on, sources = t.sources,
         version = p.version + 1
-    from unnest($1::bigint[], $2::text[], $3::text[], $4::date[], $5::text[], $6::text[], $7::text[], $8::text[],
-        $9::text[], $10::date[], $11::jsonb[])
+    from unnest((select $1::bigint[]), (select $2::text[]), (select $3::text[]), (select $4::date[]),
+        (select $5::text[]), (select $6::text[]), (select $7::text[]), (select $8::text[]), (select $9::text[]),
+        (select $10::date[]), (select $11::jsonb[]))
         as t (id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh, died_on, sources)
     where p.id = t.id";
 
@@ -197,6 +198,9 @@ pub(crate) async fn fresh(tx: &mut Tx<'_>, now: DateTime<Utc>) -> Result<i64> {
 
 /// Brings the claims of the records of persons into agreement with the numbers that the persons hold.
 pub(crate) async fn settle_claims(tx: &mut Tx<'_>, persons: &[i64]) -> Result<()> {
+    if persons.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "update identity_record i
          set claim_blind = case when i.own_blind = p.citizen_blind and not i.number_disowned then i.own_blind end

@@ -74,6 +74,11 @@ impl Seen {
         known.then_some(entry.id)
     }
 
+    /// Whether a record of this local number is remembered.
+    pub(crate) fn knows(&mut self, institution: i64, local_no: &str) -> bool {
+        self.get(self.key(institution, local_no)).is_some()
+    }
+
     /// Remembers that these rows changed nothing in a record of a finished transaction.
     pub(crate) fn remember<'r>(
         &mut self,

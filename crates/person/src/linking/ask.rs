@@ -1,6 +1,6 @@
 //! Whom a description means: the comparison that links registrations, asked without registering anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use contracts::{Demographics, Match, PersonMatcher};
@@ -40,7 +40,9 @@ impl MasterIndex {
         let mut known = Known::default();
         known.apply(described);
         let items = [Item::new(&engine, "", known, None)];
-        let found = nearby::read(tx, &engine, &items, self.candidates_per_key(), now).await?;
+        let cap = self.candidates_per_key();
+        let found = nearby::look(tx, 0, &items, &BTreeSet::new(), cap, false).await?;
+        let found = nearby::read(tx, &engine, &items, &found, cap, now).await?;
         let nodes = &found.around.nodes;
         let (link, _) = engine.model.thresholds();
         let mut best: BTreeMap<i64, Match> = BTreeMap::new();

@@ -14,6 +14,7 @@
 mod ask;
 mod decide;
 mod nearby;
+mod put;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +33,7 @@ use crate::gather::{self, Record};
 use crate::known::{Known, says_something};
 
 pub(crate) use nearby::{claim_of_number, hold};
+pub(crate) use put::Numbers;
 pub(crate) use write::put_keys;
 
 /// Linked by a citizen number that agrees.
@@ -44,6 +46,9 @@ pub const LOCAL_NO: &str = "local_no";
 pub const NEW: &str = "new";
 /// A citizen number that disagrees with its holder or with itself: for review.
 pub const CONFLICT: &str = "citizen_id_conflict";
+
+/// Registrations that are taken for new ones until the database says otherwise: more would be a list that is sent again.
+const FEW: usize = 4;
 
 /// How often a chunk is looked at again because another transaction changed what it was decided from.
 const ROUNDS: usize = 8;
@@ -148,8 +153,9 @@ impl MasterIndex {
                     "other transactions kept registering the same patients",
                 ));
             }
+            let expected = rounds == 0 && self.expected(institution, &open);
             rounds += 1;
-            let mut found = self.round(tx, institution, &open, batch, now).await?;
+            let mut found = self.round(tx, institution, &open, expected, batch, now).await?;
             open.retain(|local_no, _| match found.remove(*local_no) {
                 Some(id) => {
                     answers.insert(local_no, id);
@@ -164,17 +170,32 @@ impl MasterIndex {
         Ok(ids)
     }
 
+    /// Whether these are likely registrations of patients whom their institution has not registered before.
+    fn expected(&self, institution: i64, open: &Open<'_>) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        open.len() <= FEW
+            && open.iter().all(|(local_no, rows)| {
+                rows.iter().all(|r| r.registration && !r.withdrawn) && !seen.knows(institution, local_no)
+            })
+    }
+
     /// Answers what can be answered; a local number that another transaction registered meanwhile is left out.
     async fn round(
         &self,
         tx: &mut Tx<'_>,
         institution: i64,
         open: &Open<'_>,
+        expected: bool,
         batch: i64,
         now: DateTime<Utc>,
     ) -> Result<HashMap<String, i64>> {
         let mut answers = HashMap::with_capacity(open.len());
         let engine = self.engine.get(tx, now).await?;
+        if expected {
+            let items = open.iter().map(|(local_no, rows)| newcomer(&engine, local_no, rows)).collect();
+            self.place(tx, &engine, institution, items, true, &mut answers, batch, now).await?;
+            return Ok(answers);
+        }
         let mut items: Vec<Item<'_>> = Vec::new();
         let mut to_read: Vec<&str> = Vec::new();
 
@@ -244,7 +265,7 @@ impl MasterIndex {
         }
         if !items.is_empty() {
             items.sort_by_key(|item| item.local_no);
-            self.place(tx, &engine, institution, items, &mut answers, batch, now).await?;
+            self.place(tx, &engine, institution, items, false, &mut answers, batch, now).await?;
         }
         Ok(answers)
     }
@@ -257,17 +278,25 @@ impl MasterIndex {
         engine: &Engine,
         institution: i64,
         mut items: Vec<Item<'_>>,
+        expected: bool,
         answers: &mut HashMap<String, i64>,
         batch: i64,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        let meanwhile = nearby::claim(tx, institution, &items).await?;
-        items.retain(|item| item.before.is_some() || !meanwhile.contains(item.local_no));
-        if items.is_empty() {
-            return Ok(());
-        }
+        let cap = self.candidates_per_key();
+        let mut claims = nearby::claims(tx, institution, &items)?;
         for _ in 0..ROUNDS {
-            let around = nearby::read(tx, engine, &items, self.candidates_per_key(), now).await?;
+            let found = nearby::look(tx, institution, &items, &claims, cap, expected).await?;
+            if expected && !found.meanwhile.is_empty() {
+                return Ok(());
+            }
+            items.retain(|item| item.before.is_some() || !found.meanwhile.contains(item.local_no));
+            if items.is_empty() {
+                return Ok(());
+            }
+            // They are held until the transaction ends.
+            claims.clear();
+            let around = nearby::read(tx, engine, &items, &found, cap, now).await?;
             let plan = decide::decide(engine, &around.around);
             if !write::unchanged(tx, &write::touched(&plan, &items, &around)).await? {
                 continue;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use kernel::Result;
-use sqlx::Row;
 use standards::pinyin::initials;
 use store::{DbDoing, Tx};
 
@@ -35,22 +34,26 @@ pub(super) struct Nearby {
     pub plain: BTreeSet<i64>,
 }
 
-/// Takes part in the table of claims: whoever registers the same person at this moment waits here until this
-/// transaction ends, and then sees what it did. The rows are gone again at once; what makes others wait is that they
-/// were written by a transaction that has not ended. In order, so that two chunks cannot wait for each other. Tells which
-/// local numbers of new records somebody registered meanwhile.
-pub(super) async fn claim(tx: &mut Tx<'_>, institution: i64, items: &[Item<'_>]) -> Result<HashSet<String>> {
+/// What is there at the beginning of a chunk.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Local numbers of new records that somebody registered meanwhile.
+    pub meanwhile: HashSet<String>,
+    /// Records by blocking key, one more than are looked at.
+    by_key: HashMap<i64, Vec<i64>>,
+}
+
+/// The claims of a chunk, sorted, so that two chunks cannot wait for each other.
+pub(super) fn claims(tx: &Tx<'_>, institution: i64, items: &[Item<'_>]) -> Result<BTreeSet<i64>> {
     let blinder = tx.keyring().blinder(protect::Domain::Identity)?;
     let claim = |kind: &str, text: &str| {
         let digest = blinder.blind(kind, text);
         digest[..8].iter().fold(0_i64, |n, byte| n << 8 | i64::from(*byte))
     };
     let mut keys = BTreeSet::new();
-    let mut new = Vec::new();
     for item in items {
         if item.before.is_none() {
             keys.insert(claim("claim.local", &format!("{institution}号{}", item.local_no)));
-            new.push(item.local_no);
         }
         if let Some(number) = item.next.own_number() {
             keys.insert(claim_of_number(&hex(&blinder.blind(CITIZEN.kind, number))));
@@ -59,14 +62,44 @@ pub(super) async fn claim(tx: &mut Tx<'_>, institution: i64, items: &[Item<'_>])
             keys.insert(claim("claim.name", &format!("{}{birth}", initials(&item.next.name))));
         }
     }
-    let found: Vec<String> = sqlx::query_scalar("select person_claims($1, $2, $3)")
-        .bind(keys.into_iter().collect::<Vec<_>>())
-        .bind(institution as i32)
-        .bind(&new)
-        .fetch_all(&mut **tx)
-        .await
-        .db("claim who is being registered")?;
-    Ok(found.into_iter().collect())
+    Ok(keys)
+}
+
+/// Takes part in the table of claims and looks who shares a key. Whoever registers the same person at this moment waits
+/// here until this transaction ends, and then sees what it did. The rows of the claims are gone again at once; what makes
+/// others wait is that they were written by a transaction that has not ended. When all are expected to be new and one is
+/// not, that is told and nothing claimed.
+pub(super) async fn look(
+    tx: &mut Tx<'_>,
+    institution: i64,
+    items: &[Item<'_>],
+    claims: &BTreeSet<i64>,
+    cap: i64,
+    expected: bool,
+) -> Result<Found> {
+    let new: Vec<&str> = items.iter().filter(|i| i.before.is_none()).map(|i| i.local_no).collect();
+    let keys: BTreeSet<i64> = items.iter().flat_map(|i| i.keys.iter().map(|(key, _)| *key)).collect();
+    // A key with too many records tells nobody apart: narrower ones find the same person.
+    let rows: Vec<(Option<String>, Option<i64>, Option<i64>)> =
+        sqlx::query_as("select local_no, key, identity_id from person_look($1, $2, $3, $4, $5, $6)")
+            .bind(claims.iter().copied().collect::<Vec<_>>())
+            .bind(institution as i32)
+            .bind(&new)
+            .bind(keys.into_iter().collect::<Vec<_>>())
+            .bind(cap as i32 + 1)
+            .bind(expected)
+            .fetch_all(&mut **tx)
+            .await
+            .db("claim who is being registered and find records by their keys")?;
+    let mut found = Found::default();
+    for row in rows {
+        match row {
+            (Some(local_no), ..) => drop(found.meanwhile.insert(local_no)),
+            (None, Some(key), Some(id)) => found.by_key.entry(key).or_default().push(id),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Holds claims (sorted) until the transaction ends.
@@ -89,6 +122,7 @@ async fn sharing(
     tx: &mut Tx<'_>,
     engine: &Engine,
     items: &[Item<'_>],
+    found: &Found,
     cap: i64,
     now: DateTime<Utc>,
 ) -> Result<Vec<Vec<Shared>>> {
@@ -98,30 +132,10 @@ async fn sharing(
             holders.entry(*key).or_insert_with(|| (*rule, Vec::new())).1.push(at);
         }
     }
-    let keys: Vec<i64> = holders.keys().copied().collect();
-    // A key with too many records tells nobody apart: narrower ones find the same person.
-    let rows = sqlx::query(
-        "select k.key, l.identity_id from unnest($1::bigint[]) as k (key) cross join lateral (
-             select identity_id from link_key where key = k.key limit $2) l
-         where not exists (select from link_frequent f where f.key = k.key)",
-    )
-    .bind(&keys)
-    .bind(cap + 1)
-    .fetch_all(&mut **tx)
-    .await
-    .db("find records by their keys")?;
-    let mut found: HashMap<i64, Vec<i64>> = HashMap::new();
-    (|| {
-        for row in &rows {
-            found.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
-        }
-        Ok::<_, sqlx::Error>(())
-    })()
-    .db("read records by their keys")?;
     let mut frequent = Vec::new();
     let mut shared: Vec<HashMap<Shared, u32>> = items.iter().map(|_| HashMap::new()).collect();
     for (key, (rule, at)) in &holders {
-        let there = found.get(key).map_or(&[][..], Vec::as_slice);
+        let there = found.by_key.get(key).map_or(&[][..], Vec::as_slice);
         if there.len() as i64 > cap {
             frequent.push((*key, *rule));
             continue;
@@ -188,10 +202,11 @@ pub(super) async fn read(
     tx: &mut Tx<'_>,
     engine: &Engine,
     items: &[Item<'_>],
+    found: &Found,
     cap: i64,
     now: DateTime<Utc>,
 ) -> Result<Nearby> {
-    let shared = sharing(tx, engine, items, cap, now).await?;
+    let shared = sharing(tx, engine, items, found, cap, now).await?;
     let seal = Seal::of(tx)?;
     let mut nearby = Nearby::default();
     let mut number_of = |known: &Known, disowned: bool| -> Option<String> {
@@ -223,8 +238,8 @@ pub(super) async fn read(
     let persons: BTreeSet<i64> =
         items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.person_id).collect();
     let numbers: Vec<String> = items.iter().filter_map(|i| i.next.own_number()).map(str::to_owned).collect();
-    let (found, holders) = gather::neighbours(tx, &candidates, &persons, &numbers, OF_PERSON as i32).await?;
-    for (id, holder) in holders {
+    let there = gather::neighbours(tx, &candidates, &persons, &numbers, OF_PERSON as i32).await?;
+    for (id, holder) in there.persons {
         nearby.versions.insert(id, holder.version);
         let number = holder.citizen_blind.as_deref().map(hex).or_else(|| {
             let plain = holder.plain.as_deref().and_then(|plain| seal.blind(CITIZEN, plain));
@@ -233,7 +248,9 @@ pub(super) async fn read(
         });
         nearby.around.persons.insert(id, Holder { number, merged_into: holder.merged_into });
     }
-    for record in found {
+    let mut of_chunk = 0;
+    for record in there.records {
+        of_chunk += usize::from(at_of.get(&record.id).is_some_and(|at| *at < items.len()));
         if at_of.contains_key(&record.id) {
             continue;
         }
@@ -270,7 +287,9 @@ pub(super) async fn read(
         nearby.around.candidates.insert(at, others);
     }
     let ids: Vec<i64> = nodes.iter().map(|n| n.id).filter(|id| *id > 0).collect();
-    if ids.len() > 1 {
+    // A record of the chunk may lie beyond those of its person that were read.
+    let unseen = items.iter().filter(|i| i.before.is_some()).count() > of_chunk;
+    if ids.len() > 1 && (there.decided || unseen) {
         nearby.around.pairs = pairs(tx, &ids).await?;
     }
     nearby.around.nodes = nodes;

@@ -9,13 +9,13 @@ use store::{DbDoing, Tx};
 
 use super::decide::{Doubt, Plan};
 use super::nearby::Nearby;
+use super::put::{Made, put};
 use super::{CITIZEN_ID, CONFLICT, Item, LOCAL_NO, MODEL, NEW};
 use crate::engine::Engine;
 use crate::events::{self, Entry};
-use crate::known::Known;
 use crate::operations::rules::{Change, PersonId, RecordId};
 use crate::operations::{BY_HAND, free_numbers, links, merged};
-use crate::sealed::{ADDRESS, CITIZEN, PHONE, Seal};
+use crate::sealed::{CITIZEN, Seal};
 use crate::{MasterIndex, recompute, review};
 
 /// Where and when a chunk is written.
@@ -46,12 +46,14 @@ pub(super) async fn unchanged(tx: &mut Tx<'_>, versions: &BTreeMap<PersonId, i32
     if versions.is_empty() {
         return Ok(true);
     }
-    let rows: Vec<(i64, i32)> =
-        sqlx::query_as("select id, version from person where id = any($1) order by id for no key update")
-            .bind(versions.keys().copied().collect::<Vec<_>>())
-            .fetch_all(&mut **tx)
-            .await
-            .db("lock persons")?;
+    let rows: Vec<(i64, i32)> = sqlx::query_as(
+        "select id, version from person where id = any((select $1::bigint[])::bigint[])
+             order by id for no key update",
+    )
+    .bind(versions.keys().copied().collect::<Vec<_>>())
+    .fetch_all(&mut **tx)
+    .await
+    .db("lock persons")?;
     Ok(rows.into_iter().collect::<BTreeMap<_, _>>() == *versions)
 }
 
@@ -65,8 +67,9 @@ pub(super) async fn write(
     mut plan: Plan,
     place: Place,
 ) -> Result<HashMap<String, i64>> {
-    let drawn: BTreeMap<PersonId, PersonId> =
-        plan.made.iter().rev().copied().zip(draw(tx, plan.made.len()).await?).collect();
+    let new = items.iter().filter(|i| i.before.is_none()).count();
+    let (persons, records) = index.numbers.draw(tx, plan.made.len(), new).await?;
+    let drawn: BTreeMap<PersonId, PersonId> = plan.made.iter().rev().copied().zip(persons).collect();
     let real = |person: PersonId| drawn.get(&person).copied().unwrap_or(person);
     rename(&mut plan.change, &drawn);
     for (at, item) in items.iter_mut().enumerate() {
@@ -81,14 +84,12 @@ pub(super) async fn write(
     }
 
     free_numbers(tx, &plan.change).await?;
-    let first_of = make(tx, items, nearby, &plan, &drawn, place.now).await?;
     give_numbers(tx, items, nearby, &plan, &drawn).await?;
-    let (old, new): (Vec<&Item<'_>>, Vec<&Item<'_>>) = items.iter().partition(|i| i.before.is_some());
-    let inserted: HashMap<String, i64> = events::insert(tx, place.institution, place.now, &new)
-        .await?
-        .into_iter()
-        .map(|(id, no)| (no, id))
-        .collect();
+    let new: Vec<(RecordId, &Item<'_>)> =
+        records.into_iter().zip(items.iter().filter(|i| i.before.is_none())).collect();
+    let made = made(&new, nearby, &plan, &drawn);
+    let inserted = put(tx, &new, &made, engine.model.version(), place).await?;
+    let old: Vec<&Item<'_>> = items.iter().filter(|i| i.before.is_some()).collect();
     events::update(tx, place.institution, place.now, &old).await?;
     let chunk: BTreeSet<RecordId> = items.iter().enumerate().map(|(at, i)| id_of(at, i)).collect();
     let mut others = plan.change.clone();
@@ -96,24 +97,20 @@ pub(super) async fn write(
     links(tx, &others, MODEL).await?;
     merged(tx, &plan.change).await?;
 
-    let mut persons: BTreeSet<PersonId> = plan.change.persons();
-    for (at, item) in items.iter().enumerate() {
-        // A person made for one record alone has its values already.
-        if first_of.get(&item.person) != Some(&id_of(at, item)) {
-            persons.insert(item.person);
-        }
-        persons.extend(item.before.as_ref().map(|b| b.person_id));
-    }
-    let alone: BTreeSet<PersonId> = first_of.keys().copied().collect();
+    // A person made for one new record has its values already.
+    let whole: BTreeSet<PersonId> = made.iter().filter(|m| m.of.is_some()).map(|m| m.person).collect();
     let crowded: BTreeSet<PersonId> = crowded(items, &others);
-    let persons: Vec<PersonId> =
-        persons.into_iter().filter(|p| !alone.contains(p) || crowded.contains(p)).collect();
+    let touched = plan.change.persons().into_iter().chain(items.iter().map(|i| i.person));
+    let before = items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.person_id);
+    let persons: BTreeSet<PersonId> =
+        touched.chain(before).filter(|p| !whole.contains(p) || crowded.contains(p)).collect();
+    let persons: Vec<PersonId> = persons.into_iter().collect();
     if !plan.change.numbers.is_empty() || !others.links.is_empty() {
         recompute::settle_claims(tx, &persons).await?;
     }
     recompute::recompute(tx, &persons, &|at| index.trust(at)).await?;
-    keys(tx, engine, items, &inserted).await?;
-    tell(tx, engine, items, &others, &inserted, place).await?;
+    keys(tx, engine, items).await?;
+    tell(tx, engine, items, &others, place).await?;
     doubts(index, tx, engine, items, nearby, plan.doubts, &inserted, place).await?;
     let moved: Vec<i64> =
         plan.change.links.keys().chain(plan.evidence.keys()).copied().filter(|id| *id > 0).collect();
@@ -164,68 +161,28 @@ fn rule<'i>(item: &'i Item<'_>, conflict: bool) -> &'i str {
     }
 }
 
-async fn draw(tx: &mut Tx<'_>, count: usize) -> Result<Vec<PersonId>> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    sqlx::query_scalar("select nextval(pg_get_serial_sequence('person', 'id')) from generate_series(1, $1)")
-        .bind(count as i32)
-        .fetch_all(&mut **tx)
-        .await
-        .db("draw identifiers of persons")
-}
-
-const INSERT: &str = "
-    insert into person (id, citizen_id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh, died_on,
-        citizen_blind, created_at)
-    overriding system value
-    select t.*, $1 from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[],
-        $9::text[], $10::text[], $11::text[], $12::date[], $13::bytea[]) as t";
-
-/// Makes persons with the values of their first record; from person to that record.
-async fn make(
-    tx: &mut Tx<'_>,
-    items: &[Item<'_>],
-    nearby: &Nearby,
+/// The persons that are made: with the values of their first new record.
+fn made<'a>(
+    new: &[(RecordId, &Item<'_>)],
+    nearby: &'a Nearby,
     plan: &Plan,
     drawn: &BTreeMap<PersonId, PersonId>,
-    now: DateTime<Utc>,
-) -> Result<BTreeMap<PersonId, RecordId>> {
-    if drawn.is_empty() {
-        return Ok(BTreeMap::new());
+) -> Vec<Made<'a>> {
+    let mut firsts: BTreeMap<PersonId, RecordId> = BTreeMap::new();
+    for (id, item) in new {
+        firsts.entry(item.person).or_insert(*id);
     }
-    let nothing = Known::default();
-    let mut firsts: BTreeMap<PersonId, (RecordId, &Known)> = BTreeMap::new();
-    for (at, item) in items.iter().enumerate() {
-        firsts.entry(item.person).or_insert((id_of(at, item), &item.next));
-    }
-    let seal = Seal::of(tx)?;
-    let mut rows: Vec<(PersonId, &Known, Option<&str>)> = Vec::with_capacity(drawn.len());
-    for (planned, id) in drawn {
-        let known = firsts.get(id).map_or(&nothing, |(_, known)| known);
-        let number = plan.next.persons.get(planned).and_then(|p| p.number.as_ref());
-        rows.push((*id, known, number.and_then(|n| nearby.numbers.get(n)).map(String::as_str)));
-    }
-    let text =
-        |get: fn(&Known) -> &String| rows.iter().map(|(_, k, _)| get(k).clone()).collect::<Vec<String>>();
-    sqlx::query(INSERT)
-        .bind(now)
-        .bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
-        .bind(seal.options(CITIZEN, rows.iter().map(|(_, _, n)| *n))?)
-        .bind(text(|k| &k.name))
-        .bind(text(|k| &k.sex))
-        .bind(rows.iter().map(|(_, k, _)| k.birth_date).collect::<Vec<_>>())
-        .bind(seal.texts(PHONE, rows.iter().map(|(_, k, _)| k.phone.as_str()))?)
-        .bind(seal.texts(ADDRESS, rows.iter().map(|(_, k, _)| k.address.as_str()))?)
-        .bind(text(|k| &k.region))
-        .bind(text(|k| &k.blood_abo))
-        .bind(text(|k| &k.blood_rh))
-        .bind(rows.iter().map(|(_, k, _)| k.died_on).collect::<Vec<_>>())
-        .bind(seal.blinds(CITIZEN, rows.iter().map(|(_, _, n)| n.unwrap_or_default())))
-        .execute(&mut **tx)
-        .await
-        .db("write persons")?;
-    Ok(drawn.values().filter_map(|id| Some((*id, firsts.get(id)?.0))).collect())
+    drawn
+        .iter()
+        .map(|(planned, person)| {
+            let number = plan.next.persons.get(planned).and_then(|p| p.number.as_ref());
+            Made {
+                person: *person,
+                of: firsts.get(person).copied(),
+                number: number.and_then(|n| nearby.numbers.get(n)).map(String::as_str),
+            }
+        })
+        .collect()
 }
 
 /// Gives persons that exist the numbers that they hold from now on.
@@ -266,21 +223,13 @@ async fn give_numbers(
     Ok(())
 }
 
-/// Writes the keys of new records, and of changed ones what changed.
-async fn keys(
-    tx: &mut Tx<'_>,
-    engine: &Engine,
-    items: &[Item<'_>],
-    inserted: &HashMap<String, i64>,
-) -> Result<()> {
+/// Writes of the keys of changed records what changed.
+async fn keys(tx: &mut Tx<'_>, engine: &Engine, items: &[Item<'_>]) -> Result<()> {
     let (mut gone, mut come): (Vec<(i64, i64)>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
-    for item in items {
-        let before = item.before.as_ref().map(|b| (b.id, engine.keys(&engine.prepare(&b.known, b.disowned))));
-        let Some(id) = before.as_ref().map(|(id, _)| *id).or_else(|| inserted.get(item.local_no).copied())
-        else {
-            continue;
-        };
-        let had: BTreeSet<i64> = before.into_iter().flat_map(|(_, keys)| keys).map(|(k, _)| k).collect();
+    for (item, before) in items.iter().filter_map(|i| Some((i, i.before.as_ref()?))) {
+        let id = before.id;
+        let had = engine.keys(&engine.prepare(&before.known, before.disowned));
+        let had: BTreeSet<i64> = had.into_iter().map(|(key, _)| key).collect();
         let has: BTreeSet<i64> = item.keys.iter().map(|(k, _)| *k).collect();
         gone.extend(had.difference(&has).map(|k| (*k, id)));
         // All of them: those of an old record may not have been written yet.
@@ -318,37 +267,27 @@ pub(crate) async fn put_keys(tx: &mut Tx<'_>, mut keys: Vec<(i64, i64)>) -> Resu
     Ok(())
 }
 
-/// The time line and the events for others.
+/// The time line of records that were there, and the events for others.
 async fn tell(
     tx: &mut Tx<'_>,
     engine: &Engine,
     items: &[Item<'_>],
     others: &Change,
-    inserted: &HashMap<String, i64>,
     place: Place,
 ) -> Result<()> {
     let mut entries = Vec::with_capacity(items.len() + others.links.len());
     let version = engine.model.version();
-    for item in items {
-        let (id, kind, from, rule) = match &item.before {
-            None => match inserted.get(item.local_no) {
-                Some(id) => (*id, "registered", None, item.rule.as_str()),
-                None => continue,
-            },
-            Some(before) => {
-                let moved = before.person_id != item.person;
-                let linked = moved || before.rule != item.rule;
-                let (kind, rule) =
-                    if linked { ("linked", item.rule.as_str()) } else { ("updated", LOCAL_NO) };
-                (before.id, kind, Some(before.person_id).filter(|_| moved), rule)
-            }
-        };
+    for (item, before) in items.iter().filter_map(|i| Some((i, i.before.as_ref()?))) {
+        let moved = before.person_id != item.person;
+        let linked = moved || before.rule != item.rule;
+        let (kind, rule) = if linked { ("linked", item.rule.as_str()) } else { ("updated", LOCAL_NO) };
+        let from = Some(before.person_id).filter(|_| moved);
         entries.push(Entry {
             from_person: from,
             kind,
             model_version: version,
             weight: item.weight,
-            ..Entry::of(id, item.person, rule)
+            ..Entry::of(before.id, item.person, rule)
         });
     }
     for (id, step) in &others.links {

@@ -119,7 +119,7 @@ impl MasterIndex {
                 .map(|(a, b)| (a.min(b), a.max(b)))
                 .collect();
             let records: BTreeSet<i64> = pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
-            let (near, _) = crate::gather::neighbours(tx, &records, &BTreeSet::new(), &[], 16).await?;
+            let near = crate::gather::neighbours(tx, &records, &BTreeSet::new(), &[], 16).await?.records;
             let by_id: HashMap<i64, usize> = near.iter().enumerate().map(|(at, r)| (r.id, at)).collect();
             let mut of_person: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
             for record in &near {
