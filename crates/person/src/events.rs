@@ -32,7 +32,8 @@ const UPDATE: &str = "
               died_on, own_blind, claim_blind)
     where i.institution_id = $1 and i.local_no = t.local_no";
 
-type Statement = Query<'static, Postgres, PgArguments>;
+/// A statement that is being given its parameters.
+pub(crate) type Statement = Query<'static, Postgres, PgArguments>;
 
 /// Binds what identity records will hold: institution, moment, and 28 columns from the local number on.
 pub(crate) fn columns(

@@ -70,7 +70,9 @@ const NEIGHBOURS: &str = "
            i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule, false as settled,
            i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
-           i.contact_phone, i.died_on, i.registered
+           i.contact_phone, i.died_on, i.registered, i.updated_at, i.claim_blind is not null as claims,
+           coalesce(encode(i.phone_blind, 'hex'), i.phone) as phone_key,
+           coalesce((select array_agg(f.field) from person_pin f where f.identity_id = i.id), '{}') as pins
     from near n join person p on p.id = n.id cross join lateral (
         select * from identity_record r where r.person_id = n.id
         order by r.registered desc, r.updated_at desc, r.id desc limit $5) i";
@@ -89,6 +91,8 @@ pub(crate) struct PersonRow {
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
     pub records: Vec<Record>,
+    /// The rows of the records, from which the best record of a person is chosen without reading them again.
+    pub rows: Vec<PgRow>,
     pub persons: BTreeMap<i64, PersonRow>,
     /// Whether somebody decided about one of the records.
     pub decided: bool,
@@ -134,6 +138,7 @@ pub(crate) async fn neighbours(
         neighbours.persons.insert(read.person_id, holder);
         neighbours.records.push(opened(&opener, read)?);
     }
+    neighbours.rows = rows;
     Ok(neighbours)
 }
 

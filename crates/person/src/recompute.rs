@@ -10,7 +10,10 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Tx};
 
 use crate::best::{Choice, Field, Source, choose};
+use crate::events::Statement;
 use crate::known::Traits;
+use crate::linking::Item;
+use crate::sealed::{ADDRESS, PHONE, Protected, Seal, hex};
 
 /// Records of one person that are looked at: the newest registrations. More than this is a person gone wrong.
 const LOOKED_AT: i32 = 200;
@@ -41,7 +44,7 @@ const WRITE: &str = "
 
 /// The values of one record, as written.
 #[derive(Debug, Clone, Default)]
-struct Values {
+pub(crate) struct Values {
     name: String,
     sex: String,
     birth_date: Option<NaiveDate>,
@@ -53,7 +56,11 @@ struct Values {
     died_on: Option<NaiveDate>,
 }
 
-fn read(row: &PgRow, trust: Trust<'_>) -> Result<(i64, Source, Values), sqlx::Error> {
+/// What one record says of its person, and the values as they are written.
+pub(crate) type Said = (Source, Values);
+
+/// Of a record that is written, from a row with the columns of `RECORDS`.
+pub(crate) fn read(row: &PgRow, trust: Trust<'_>) -> Result<(i64, Said), sqlx::Error> {
     let values = Values {
         name: row.try_get("name")?,
         sex: row.try_get("sex")?,
@@ -65,6 +72,64 @@ fn read(row: &PgRow, trust: Trust<'_>) -> Result<(i64, Source, Values), sqlx::Er
         blood_rh: row.try_get("blood_rh")?,
         died_on: row.try_get("died_on")?,
     };
+    let said = said(&values, row.try_get("phone_key")?);
+    let institution: i32 = row.try_get("institution_id")?;
+    let pins: Vec<String> = row.try_get("pins")?;
+    let claims: bool = row.try_get("claims")?;
+    let updated_at: DateTime<Utc> = row.try_get("updated_at")?;
+    let source = Source {
+        identity_id: row.try_get("id")?,
+        trust: trust(InstitutionId::new(institution.into())),
+        registered: row.try_get("registered")?,
+        updated_at,
+        values: said,
+        pinned: pins.iter().filter_map(|p| Field::of_code(p)).collect(),
+        vouched: vouched(claims),
+    };
+    Ok((row.try_get("person_id")?, (source, values)))
+}
+
+/// Of a new record that is about to be written.
+pub(crate) fn of_new(
+    id: i64,
+    item: &Item<'_>,
+    institution: i64,
+    now: DateTime<Utc>,
+    seal: &Seal,
+    trust: Trust<'_>,
+) -> Result<Said> {
+    let known = &item.next;
+    let sealed =
+        |what: Protected, text: &String| seal.texts(what, [text.as_str()].into_iter()).map(|t| t.concat());
+    let values = Values {
+        name: known.name.clone(),
+        sex: known.sex.clone(),
+        birth_date: known.birth_date,
+        phone: sealed(PHONE, &known.phone)?,
+        address: sealed(ADDRESS, &known.address)?,
+        region: known.region.clone(),
+        blood_abo: known.blood_abo.clone(),
+        blood_rh: known.blood_rh.clone(),
+        died_on: known.died_on,
+    };
+    let phone_key = seal.blind(PHONE, &known.phone).as_deref().map(hex).unwrap_or_default();
+    let source = Source {
+        identity_id: id,
+        trust: trust(InstitutionId::new(institution)),
+        registered: known.registered,
+        updated_at: now,
+        values: said(&values, &phone_key),
+        pinned: BTreeSet::new(),
+        vouched: vouched(item.claim.is_some()),
+    };
+    Ok((source, values))
+}
+
+fn vouched(claims: bool) -> BTreeSet<Field> {
+    if claims { BTreeSet::from([Field::Sex, Field::BirthDate]) } else { BTreeSet::new() }
+}
+
+fn said(values: &Values, phone_key: &str) -> BTreeMap<Field, String> {
     let mut said = BTreeMap::new();
     let mut say = |field, text: &str, silent: &str| {
         if text != silent && !text.is_empty() {
@@ -77,7 +142,7 @@ fn read(row: &PgRow, trust: Trust<'_>) -> Result<(i64, Source, Values), sqlx::Er
     if matches!(values.sex.as_str(), "1" | "2") {
         say(Field::Sex, &values.sex, "");
     }
-    say(Field::Phone, row.try_get("phone_key")?, "");
+    say(Field::Phone, phone_key, "");
     // Nothing is found by an address; each one stands for itself.
     say(Field::Address, &values.address, "");
     say(Field::Region, &values.region, "000000000000");
@@ -88,20 +153,7 @@ fn read(row: &PgRow, trust: Trust<'_>) -> Result<(i64, Source, Values), sqlx::Er
             say(field, &day.to_string(), "");
         }
     }
-    let institution: i32 = row.try_get("institution_id")?;
-    let pins: Vec<String> = row.try_get("pins")?;
-    let claims: bool = row.try_get("claims")?;
-    let updated_at: DateTime<Utc> = row.try_get("updated_at")?;
-    let source = Source {
-        identity_id: row.try_get("id")?,
-        trust: trust(InstitutionId::new(institution.into())),
-        registered: row.try_get("registered")?,
-        updated_at,
-        values: said,
-        pinned: pins.iter().filter_map(|p| Field::of_code(p)).collect(),
-        vouched: if claims { BTreeSet::from([Field::Sex, Field::BirthDate]) } else { BTreeSet::new() },
-    };
-    Ok((row.try_get("person_id")?, source, values))
+    said
 }
 
 fn written(choice: &Choice, values: &HashMap<i64, Values>) -> Values {
@@ -146,45 +198,64 @@ pub(crate) async fn recompute(tx: &mut Tx<'_>, persons: &[i64], trust: Trust<'_>
         .fetch_all(&mut **tx)
         .await
         .db("read the records of persons")?;
-    let mut by_person: BTreeMap<i64, (Vec<Source>, HashMap<i64, Values>)> = BTreeMap::new();
+    let mut by_person: BTreeMap<i64, Vec<Said>> = BTreeMap::new();
     for row in &rows {
-        let (person, source, values) = read(row, trust).db("read a record of a person")?;
-        let entry = by_person.entry(person).or_default();
-        entry.1.insert(source.identity_id, values);
-        entry.0.push(source);
+        let (person, said) = read(row, trust).db("read a record of a person")?;
+        by_person.entry(person).or_default().push(said);
     }
-    let mut ids = Vec::with_capacity(by_person.len());
-    let mut best = Vec::with_capacity(by_person.len());
-    let mut origins = Vec::with_capacity(by_person.len());
-    for (person, (sources, values)) in &by_person {
-        let choice = choose(sources);
-        // Of a single record there is nothing to choose; an empty object says that.
-        let origin: serde_json::Map<String, serde_json::Value> = if sources.len() == 1 {
-            serde_json::Map::new()
-        } else {
-            choice.iter().map(|(f, id)| (f.code().to_owned(), (*id).into())).collect()
-        };
-        ids.push(*person);
-        best.push(written(&choice, values));
-        origins.push(serde_json::Value::Object(origin));
-    }
-    let text = |get: fn(&Values) -> &String| best.iter().map(|v| get(v).clone()).collect::<Vec<String>>();
-    sqlx::query(WRITE)
-        .bind(&ids)
-        .bind(text(|v| &v.name))
-        .bind(text(|v| &v.sex))
-        .bind(best.iter().map(|v| v.birth_date).collect::<Vec<_>>())
-        .bind(text(|v| &v.phone))
-        .bind(text(|v| &v.address))
-        .bind(text(|v| &v.region))
-        .bind(text(|v| &v.blood_abo))
-        .bind(text(|v| &v.blood_rh))
-        .bind(best.iter().map(|v| v.died_on).collect::<Vec<_>>())
-        .bind(origins)
-        .execute(&mut **tx)
-        .await
-        .db("write the best records of persons")?;
+    let best = Best::of(by_person);
+    best.bind(sqlx::query(WRITE)).execute(&mut **tx).await.db("write the best records of persons")?;
     Ok(())
+}
+
+/// The best records of persons, column by column.
+#[derive(Debug, Default)]
+pub(crate) struct Best {
+    pub persons: Vec<i64>,
+    values: Vec<Values>,
+    origins: Vec<serde_json::Value>,
+}
+
+impl Best {
+    /// Of all that is said of each person.
+    pub(crate) fn of(by_person: BTreeMap<i64, Vec<Said>>) -> Self {
+        let mut best = Self::default();
+        for (person, said) in by_person {
+            let (sources, values): (Vec<Source>, HashMap<i64, Values>) = said
+                .into_iter()
+                .map(|(source, values)| (source.clone(), (source.identity_id, values)))
+                .unzip();
+            let choice = choose(&sources);
+            // Of a single record there is nothing to choose; an empty object says that.
+            let origin: serde_json::Map<String, serde_json::Value> = if sources.len() == 1 {
+                serde_json::Map::new()
+            } else {
+                choice.iter().map(|(f, id)| (f.code().to_owned(), (*id).into())).collect()
+            };
+            best.persons.push(person);
+            best.values.push(written(&choice, &values));
+            best.origins.push(serde_json::Value::Object(origin));
+        }
+        best
+    }
+
+    /// Binds persons, their nine values, and where these come from.
+    pub(crate) fn bind(self, statement: Statement) -> Statement {
+        let text =
+            |get: fn(&Values) -> &String| self.values.iter().map(|v| get(v).clone()).collect::<Vec<String>>();
+        statement
+            .bind(self.persons.clone())
+            .bind(text(|v| &v.name))
+            .bind(text(|v| &v.sex))
+            .bind(self.values.iter().map(|v| v.birth_date).collect::<Vec<_>>())
+            .bind(text(|v| &v.phone))
+            .bind(text(|v| &v.address))
+            .bind(text(|v| &v.region))
+            .bind(text(|v| &v.blood_abo))
+            .bind(text(|v| &v.blood_rh))
+            .bind(self.values.iter().map(|v| v.died_on).collect::<Vec<_>>())
+            .bind(self.origins)
+    }
 }
 
 /// A person without records or values, for records that become somebody of their own.

@@ -298,12 +298,12 @@ impl MasterIndex {
             claims.clear();
             let around = nearby::read(tx, engine, &items, &found, cap, now).await?;
             let plan = decide::decide(engine, &around.around);
-            if !write::unchanged(tx, &write::touched(&plan, &items, &around)).await? {
-                continue;
-            }
             store::crash::point("person.decided");
             let place = write::Place { institution, batch, now };
-            let inserted = write::write(self, tx, engine, &mut items, &around, plan, place).await?;
+            let Some(inserted) = write::write(self, tx, engine, &mut items, &around, plan, place).await?
+            else {
+                continue;
+            };
             store::crash::point("person.linked");
             answers.extend(inserted);
             return Ok(());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use kernel::Result;
+use sqlx::postgres::PgRow;
 use standards::pinyin::initials;
 use store::{DbDoing, Tx};
 
@@ -26,6 +27,8 @@ pub(super) struct Nearby {
     pub around: Neighbourhood,
     /// Records that are not of the chunk, by number.
     pub records: HashMap<i64, Record>,
+    /// All records of persons nearby as they were read, by person.
+    pub rows: BTreeMap<i64, Vec<PgRow>>,
     /// Counts of changes of the persons, as read together with their records.
     pub versions: BTreeMap<i64, i32>,
     /// Plain citizen numbers by their blind index.
@@ -249,7 +252,8 @@ pub(super) async fn read(
         nearby.around.persons.insert(id, Holder { number, merged_into: holder.merged_into });
     }
     let mut of_chunk = 0;
-    for record in there.records {
+    for (record, row) in there.records.into_iter().zip(there.rows) {
+        nearby.rows.entry(record.person_id).or_default().push(row);
         of_chunk += usize::from(at_of.get(&record.id).is_some_and(|at| *at < items.len()));
         if at_of.contains_key(&record.id) {
             continue;

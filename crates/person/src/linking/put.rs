@@ -1,7 +1,7 @@
 //! Writing new records: their persons, themselves, their blocking keys and the first entry of their time line, in one
 //! statement. A registration of its own is one record, and what it costs are the trips to the database.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use kernel::Result;
@@ -12,6 +12,7 @@ use super::Item;
 use super::write::Place;
 use crate::events::columns;
 use crate::operations::rules::{PersonId, RecordId};
+use crate::recompute::Best;
 use crate::sealed::{CITIZEN, Seal};
 
 /// Identifiers drawn at once.
@@ -71,8 +72,15 @@ pub(super) struct Made<'a> {
     pub number: Option<&'a str>,
 }
 
+// The persons that are joined are locked and compared before anything is written: `still` is asked by every part.
 const PUT: &str = "
-    with r as (
+    with locked as materialized (
+        select p.id, p.version from person p where p.id = any((select $41::bigint[])::bigint[])
+        order by p.id for no key update
+    ), still as materialized (
+        select not exists (select from unnest($41::bigint[], $42::int[]) as e (id, version)
+            left join locked l on l.id = e.id where l.version is distinct from e.version) as so
+    ), r as (
         select * from unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[],
             $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
             $18::boolean[], $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::text[],
@@ -81,6 +89,7 @@ const PUT: &str = "
             card_no, phone, address, region, blood_abo, blood_rh, registered, link_rule, citizen_blind,
             credential_blind, card_blind, phone_blind, ethnicity, contact_name, contact_relation, contact_phone,
             died_on, own_blind, claim_blind, id, weight)
+        where (select so from still)
     ), made as (
         insert into person (id, citizen_id, citizen_blind, name, sex, birth_date, phone, address, region, blood_abo,
             blood_rh, died_on, created_at)
@@ -90,6 +99,16 @@ const PUT: &str = "
             coalesce(r.blood_abo, ''), coalesce(r.blood_rh, ''), r.died_on, $2
         from unnest($33::bigint[], $34::bigint[], $35::text[], $36::bytea[]) as m (id, record, citizen_id, citizen_blind)
         left join r on r.id = m.record
+        where (select so from still)
+    ), best as (
+        update person p
+        set name = t.name, sex = t.sex, birth_date = t.birth_date, phone = t.phone, address = t.address,
+            region = t.region, blood_abo = t.blood_abo, blood_rh = t.blood_rh, died_on = t.died_on,
+            sources = t.sources, version = p.version + 1
+        from unnest($43::bigint[], $44::text[], $45::text[], $46::date[], $47::text[], $48::text[], $49::text[],
+            $50::text[], $51::text[], $52::date[], $53::jsonb[])
+            as t (id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh, died_on, sources)
+        where p.id = t.id and (select so from still)
     ), put as (
         insert into identity_record (id, institution_id, local_no, person_id, name, initials, sex, birth_date,
             credential_kind, credential_no, citizen_id, card_no, phone, address, region, blood_abo, blood_rh,
@@ -110,26 +129,36 @@ const PUT: &str = "
         insert into identity_event (identity_id, to_person, kind, rule, model_version, weight, at, batch_id)
         select r.id, r.person_id, 'registered', r.link_rule, $39, r.weight, $2, $40 from r join put on put.id = r.id
     )
-    select id, local_no from put";
+    select still.so, put.id, put.local_no from still left join put on true";
 
-/// Writes new records and the persons that are made; from local number to the record. One that another transaction
-/// inserted meanwhile is left out.
+/// Persons that exist, as they are after a new record has joined them.
+#[derive(Debug, Default)]
+pub(super) struct Joined {
+    /// With the count of changes from which it was made.
+    pub versions: BTreeMap<PersonId, i32>,
+    pub best: Best,
+}
+
+/// Writes new records, the persons that are made, and those that they join; from local number to the record. One that
+/// another transaction inserted meanwhile is left out. `None`, and nothing is written, when a person that is joined is not
+/// as it was read.
 pub(super) async fn put(
     tx: &mut Tx<'_>,
     items: &[(RecordId, &Item<'_>)],
     made: &[Made<'_>],
+    joined: Joined,
     model: &str,
     place: Place,
-) -> Result<HashMap<String, RecordId>> {
+) -> Result<Option<HashMap<String, RecordId>>> {
     if items.is_empty() && made.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Some(HashMap::new()));
     }
     let seal = Seal::of(tx)?;
     let of_items: Vec<&Item<'_>> = items.iter().map(|(_, item)| *item).collect();
     let keys: BTreeSet<(i64, RecordId)> =
         items.iter().flat_map(|(id, item)| item.keys.iter().map(|(key, _)| (*key, *id))).collect();
     let numbers = || made.iter().map(|m| m.number);
-    let rows = columns(sqlx::query(PUT), &seal, place.institution, place.now, &of_items)?
+    let statement = columns(sqlx::query(PUT), &seal, place.institution, place.now, &of_items)?
         .bind(items.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(of_items.iter().map(|i| i.weight).collect::<Vec<_>>())
         .bind(made.iter().map(|m| m.person).collect::<Vec<_>>())
@@ -138,13 +167,22 @@ pub(super) async fn put(
         .bind(seal.blinds(CITIZEN, numbers().map(Option::unwrap_or_default)))
         .bind(keys.iter().map(|(key, _)| *key).collect::<Vec<_>>())
         .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-        .bind(model)
+        .bind(model.to_owned())
         .bind(place.batch)
+        .bind(joined.versions.keys().copied().collect::<Vec<_>>())
+        .bind(joined.versions.values().copied().collect::<Vec<_>>());
+    let rows: Vec<(bool, Option<RecordId>, Option<String>)> = joined
+        .best
+        .bind(statement)
         .fetch_all(&mut **tx)
         .await
-        .db("write new identity records")?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(1)?, row.try_get(0)?)))
+        .db("write new identity records")?
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
         .collect::<Result<_, sqlx::Error>>()
-        .db("read identifiers of identity records")
+        .db("read identifiers of identity records")?;
+    if rows.iter().any(|(so, ..)| !so) {
+        return Ok(None);
+    }
+    Ok(Some(rows.into_iter().filter_map(|(_, id, local_no)| Some((local_no?, id?))).collect()))
 }

@@ -7,9 +7,9 @@ use kernel::Result;
 use kernel::access::InstitutionId;
 use store::{DbDoing, Tx};
 
-use super::decide::{Doubt, Plan};
+use super::decide::{Doubt, OF_PERSON, Plan};
 use super::nearby::Nearby;
-use super::put::{Made, put};
+use super::put::{Joined, Made, put};
 use super::{CITIZEN_ID, CONFLICT, Item, LOCAL_NO, MODEL, NEW};
 use crate::engine::Engine;
 use crate::events::{self, Entry};
@@ -27,7 +27,7 @@ pub(super) struct Place {
 }
 
 /// Persons that exist and that the plan changes, with the count of changes that it was made from.
-pub(super) fn touched(plan: &Plan, items: &[Item<'_>], nearby: &Nearby) -> BTreeMap<PersonId, i32> {
+fn touched(plan: &Plan, items: &[Item<'_>], nearby: &Nearby) -> BTreeMap<PersonId, i32> {
     let mut persons: BTreeSet<PersonId> = plan.change.persons();
     for (at, item) in items.iter().enumerate() {
         persons.extend(item.before.as_ref().map(|b| b.person_id));
@@ -42,7 +42,7 @@ pub(super) fn id_of(at: usize, item: &Item<'_>) -> RecordId {
 }
 
 /// Locks persons in order; whether all are as they were read.
-pub(super) async fn unchanged(tx: &mut Tx<'_>, versions: &BTreeMap<PersonId, i32>) -> Result<bool> {
+async fn unchanged(tx: &mut Tx<'_>, versions: &BTreeMap<PersonId, i32>) -> Result<bool> {
     if versions.is_empty() {
         return Ok(true);
     }
@@ -57,7 +57,8 @@ pub(super) async fn unchanged(tx: &mut Tx<'_>, versions: &BTreeMap<PersonId, i32
     Ok(rows.into_iter().collect::<BTreeMap<_, _>>() == *versions)
 }
 
-/// Writes everything; from local number to the number of the identity record for those that are new.
+/// Writes everything; from local number to the number of the identity record for those that are new. `None`, and nothing
+/// is written, when a person that the plan touches is not as it was read.
 pub(super) async fn write(
     index: &MasterIndex,
     tx: &mut Tx<'_>,
@@ -66,7 +67,11 @@ pub(super) async fn write(
     nearby: &Nearby,
     mut plan: Plan,
     place: Place,
-) -> Result<HashMap<String, i64>> {
+) -> Result<Option<HashMap<String, i64>>> {
+    let simple = simple(&plan, items, nearby);
+    if !simple && !unchanged(tx, &touched(&plan, items, nearby)).await? {
+        return Ok(None);
+    }
     let new = items.iter().filter(|i| i.before.is_none()).count();
     let (persons, records) = index.numbers.draw(tx, plan.made.len(), new).await?;
     let drawn: BTreeMap<PersonId, PersonId> = plan.made.iter().rev().copied().zip(persons).collect();
@@ -83,12 +88,19 @@ pub(super) async fn write(
         item.rule = rule(item, plan.conflicts.contains(&id)).to_owned();
     }
 
-    free_numbers(tx, &plan.change).await?;
-    give_numbers(tx, items, nearby, &plan, &drawn).await?;
     let new: Vec<(RecordId, &Item<'_>)> =
         records.into_iter().zip(items.iter().filter(|i| i.before.is_none())).collect();
     let made = made(&new, nearby, &plan, &drawn);
-    let inserted = put(tx, &new, &made, engine.model.version(), place).await?;
+    let model = engine.model.version();
+    if simple {
+        let joined = joined(index, &Seal::of(tx)?, &new, nearby, place)?;
+        let Some(inserted) = put(tx, &new, &made, joined, model, place).await? else { return Ok(None) };
+        doubts(index, tx, engine, items, nearby, plan.doubts, &inserted, place).await?;
+        return Ok(Some(inserted));
+    }
+    free_numbers(tx, &plan.change).await?;
+    give_numbers(tx, items, nearby, &plan, &drawn).await?;
+    let inserted = put(tx, &new, &made, Joined::default(), model, place).await?.unwrap_or_default();
     let old: Vec<&Item<'_>> = items.iter().filter(|i| i.before.is_some()).collect();
     events::update(tx, place.institution, place.now, &old).await?;
     let chunk: BTreeSet<RecordId> = items.iter().enumerate().map(|(at, i)| id_of(at, i)).collect();
@@ -115,7 +127,53 @@ pub(super) async fn write(
     let moved: Vec<i64> =
         plan.change.links.keys().chain(plan.evidence.keys()).copied().filter(|id| *id > 0).collect();
     review::close_gone(tx, &moved, place.now).await?;
-    Ok(inserted)
+    Ok(Some(inserted))
+}
+
+/// Whether the plan is to write new records, each to a person of its own or to one that is there and known whole. Most
+/// are: everything is then written by one statement.
+fn simple(plan: &Plan, items: &[Item<'_>], nearby: &Nearby) -> bool {
+    let known = |id: PersonId| nearby.rows.get(&id).is_some_and(|rows| rows.len() < OF_PERSON);
+    let mut records: BTreeMap<PersonId, usize> = BTreeMap::new();
+    for record in plan.next.records.values() {
+        *records.entry(record.person).or_default() += 1;
+    }
+    let change = &plan.change;
+    items.iter().all(|i| i.before.is_none())
+        && change.links.is_empty()
+        && change.merged.is_empty()
+        && change.numbers.keys().all(|id| *id < 0)
+        && plan.made.iter().all(|id| records.get(id) == Some(&1))
+        && (0..items.len()).all(|at| {
+            let person = plan.next.records.get(&id_of(at, &items[at])).map(|r| r.person);
+            person.is_some_and(|id| id < 0 || (known(id) && !nearby.plain.contains(&id)))
+        })
+}
+
+/// The persons that new records join, with what is known of them then.
+fn joined(
+    index: &MasterIndex,
+    seal: &Seal,
+    new: &[(RecordId, &Item<'_>)],
+    nearby: &Nearby,
+    place: Place,
+) -> Result<Joined> {
+    let trust = |at| index.trust(at);
+    let mut joined = Joined::default();
+    let mut said: BTreeMap<PersonId, Vec<recompute::Said>> = BTreeMap::new();
+    for (id, item) in new {
+        let Some(version) = nearby.versions.get(&item.person) else { continue };
+        joined.versions.insert(item.person, *version);
+        let of = said.entry(item.person).or_default();
+        of.push(recompute::of_new(*id, item, place.institution, place.now, seal, &trust)?);
+    }
+    for (person, of) in &mut said {
+        for row in nearby.rows.get(person).into_iter().flatten() {
+            of.push(recompute::read(row, &trust).db("read a record of a person")?.1);
+        }
+    }
+    joined.best = recompute::Best::of(said);
+    Ok(joined)
 }
 
 /// Persons with more than one record among these.
