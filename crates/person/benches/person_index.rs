@@ -21,7 +21,7 @@ use store::cluster::Cluster;
 use store::copy::CopyRows;
 
 /// Registrations measured one by one.
-const SINGLES: usize = 6_000;
+const SINGLES: usize = 20_000;
 /// At once: as many as keep two cores busy while some wait for the disk.
 const WORKERS: usize = 8;
 /// Registrations in chunks.
