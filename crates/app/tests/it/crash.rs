@@ -173,6 +173,26 @@ async fn the_program_may_die_at_every_step_of_linking() {
         (select from link_key k where k.identity_id = i.id)";
     assert_eq!(home.count(keyless).await, 0);
 
+    // Keys that nobody makes: it may die between two parts of the sweep.
+    for sql in [
+        "insert into link_key select n, (select min(id) from identity_record) from generate_series(1, 60000) as n",
+        "update link_keyed set swept = 0, clean = false",
+    ] {
+        sqlx::query(sql).execute(&home.database).await.unwrap();
+    }
+    let made = home.count("select count(*) from link_key where key not between 1 and 60000").await;
+    server.stop().await;
+    let mut server = home.launch(&[("MINKANG_CRASH_AT", "person.swept")]);
+    server.until_dead().await;
+    drop(server);
+    let server = home.start(&[]).await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while home.count("select count(*) from link_keyed where clean").await == 0 {
+        assert!(Instant::now() < deadline, "keys are not swept to the end\n{}", home.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(home.count("select count(*) from link_key").await, made);
+
     // Everybody apart, as if nobody had been linked.
     for sql in [
         "insert into person (name, sex, birth_date) select local_no, sex, birth_date from identity_record
