@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use kernel::error::Doing;
 use kernel::{Act, Caller, Error, Line, Need, Purpose, Reach, Refusal, RefusalKind, Result};
 use protect::Keyring;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -55,6 +56,15 @@ impl Gated<'_> {
     /// The moment of the look; `None` for background work, which reaches everything whenever it runs.
     pub fn now(&self) -> Option<chrono::DateTime<chrono::Utc>> {
         self.now
+    }
+}
+
+impl Gated<'static> {
+    /// Writes the entry of what was looked at and commits.
+    async fn conclude(mut self, now: chrono::DateTime<chrono::Utc>, entry: &AuditEntry) -> Result<()> {
+        let (caller, purpose) = (self.reach.caller(), self.reach.purpose());
+        audit::record(&mut self.tx, caller, purpose, now, entry).await.map_err(settle)?;
+        self.tx.inner.commit().await.db("commit a transaction")
     }
 }
 
@@ -189,12 +199,16 @@ impl Db {
         now: chrono::DateTime<chrono::Utc>,
         work: impl AsyncFnOnce(&mut Gated<'_>, &Reach) -> Result<(T, AuditEntry)>,
     ) -> Result<T> {
-        self.personal_shown(reach, now, work, |out| out).await
+        let tx = self.begin().await?;
+        let mut gated = Gated { tx, reach: reach.clone(), now: Some(now) };
+        let (out, entry) = work(&mut gated, reach).await.map_err(settle)?;
+        gated.conclude(now, &entry).await?;
+        Ok(out)
     }
 
-    /// As [`Db::personal`], for what is shown: `show` makes a page of what was read while the server writes the audit
-    /// entry, so that the reader does not wait for one after the other. What `show` made is given out only when the
-    /// transaction is committed; otherwise it is dropped and nobody saw it.
+    /// As [`Db::personal`], for what is shown: `show` makes a page of what was read while the audit entry is written and
+    /// committed, so that the reader does not wait for one after the other. What `show` made is given out only when the
+    /// entry stands; otherwise it is dropped and nobody saw it. A reader who goes away meanwhile leaves the entry.
     pub async fn personal_shown<T, U>(
         &self,
         reach: &Reach,
@@ -205,15 +219,12 @@ impl Db {
         let tx = self.begin().await?;
         let mut gated = Gated { tx, reach: reach.clone(), now: Some(now) };
         let (out, entry) = work(&mut gated, reach).await.map_err(settle)?;
-        let written = async move {
-            audit::record(&mut gated.tx, reach.caller(), reach.purpose(), now, &entry)
-                .await
-                .map_err(settle)?;
-            gated.tx.inner.commit().await.db("commit a transaction")
-        };
-        // The first is polled first: the statement is on its way before `show` takes the thread.
-        let (written, shown) = futures::future::join(written, async { show(out) }).await;
-        written.map(|()| shown)
+        let written = tokio::spawn(async move { gated.conclude(now, &entry).await });
+        // The statement is on its way before `show` takes the thread; another thread hears of it and commits.
+        tokio::task::yield_now().await;
+        let shown = show(out);
+        written.await.doing("write the audit trail")??;
+        Ok(shown)
     }
 
     /// The door of background work that must see everything: jobs, indexing, checks between data sets. `why` names the
