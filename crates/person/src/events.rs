@@ -1,11 +1,8 @@
 //! Writing identity records and their time line, set by set.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use contracts::PersonLinked;
 use kernel::Result;
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
 use standards::pinyin::initials;
 use store::{DbDoing, Tx};
 
@@ -22,64 +19,83 @@ const UPDATE: &str = "
         phone_blind = t.phone_blind, ethnicity = t.ethnicity, contact_name = t.contact_name,
         contact_relation = t.contact_relation, contact_phone = t.contact_phone, died_on = t.died_on,
         own_blind = t.own_blind, claim_blind = t.claim_blind
-    from unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[], $10::text[],
-        $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[],
-        $19::text[], $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::text[], $25::text[], $26::text[],
-        $27::text[], $28::date[], $29::bytea[], $30::bytea[])
-        as t (local_no, person_id, name, initials, sex, birth_date, credential_kind, credential_no, citizen_id,
-              card_no, phone, address, region, blood_abo, blood_rh, registered, link_rule, citizen_blind,
-              credential_blind, card_blind, phone_blind, ethnicity, contact_name, contact_relation, contact_phone,
-              died_on, own_blind, claim_blind)
+    from unnest($3::identity_row[]) as t
     where i.institution_id = $1 and i.local_no = t.local_no";
 
-/// A statement that is being given its parameters.
-pub(crate) type Statement = Query<'static, Postgres, PgArguments>;
+/// An identity record as it is sent to be written.
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "identity_row")]
+pub(crate) struct Row {
+    id: Option<i64>,
+    local_no: String,
+    person_id: i64,
+    name: String,
+    initials: String,
+    sex: String,
+    birth_date: Option<NaiveDate>,
+    credential_kind: String,
+    credential_no: String,
+    citizen_id: Option<String>,
+    card_no: String,
+    phone: String,
+    address: String,
+    region: String,
+    blood_abo: String,
+    blood_rh: String,
+    registered: bool,
+    link_rule: String,
+    citizen_blind: Option<Vec<u8>>,
+    credential_blind: Option<Vec<u8>>,
+    card_blind: Option<Vec<u8>>,
+    phone_blind: Option<Vec<u8>>,
+    ethnicity: String,
+    contact_name: String,
+    contact_relation: String,
+    contact_phone: String,
+    died_on: Option<NaiveDate>,
+    own_blind: Option<Vec<u8>>,
+    claim_blind: Option<Vec<u8>>,
+    weight: Option<f32>,
+}
 
-/// Binds what identity records will hold: institution, moment, and 28 columns from the local number on.
-pub(crate) fn columns(
-    statement: Statement,
-    seal: &Seal,
-    institution: i64,
-    now: DateTime<Utc>,
-    items: &[&Item<'_>],
-) -> Result<Statement> {
-    let text = |get: fn(&Item<'_>) -> String| items.iter().map(|i| get(i)).collect::<Vec<String>>();
-    let citizens = || items.iter().map(|i| i.next.citizen_id.as_deref());
-    let credentials = || items.iter().map(|i| i.next.credential_no.as_str());
-    let cards = || items.iter().map(|i| i.next.card_no.as_str());
-    let phones = || items.iter().map(|i| i.next.phone.as_str());
-    let addresses = items.iter().map(|i| i.next.address.as_str());
-    Ok(statement
-        .bind(institution as i32)
-        .bind(now)
-        .bind(text(|i| i.local_no.to_owned()))
-        .bind(items.iter().map(|i| i.person).collect::<Vec<_>>())
-        .bind(text(|i| i.next.name.clone()))
-        .bind(text(|i| initials(&i.next.name)))
-        .bind(text(|i| i.next.sex.clone()))
-        .bind(items.iter().map(|i| i.next.birth_date).collect::<Vec<_>>())
-        .bind(text(|i| i.next.credential_kind.clone()))
-        .bind(seal.texts(CREDENTIAL, credentials())?)
-        .bind(seal.options(CITIZEN, citizens())?)
-        .bind(seal.texts(CARD, cards())?)
-        .bind(seal.texts(PHONE, phones())?)
-        .bind(seal.texts(ADDRESS, addresses)?)
-        .bind(text(|i| i.next.region.clone()))
-        .bind(text(|i| i.next.blood_abo.clone()))
-        .bind(text(|i| i.next.blood_rh.clone()))
-        .bind(items.iter().map(|i| i.next.registered).collect::<Vec<_>>())
-        .bind(text(|i| i.rule.clone()))
-        .bind(seal.blinds(CITIZEN, citizens().map(Option::unwrap_or_default)))
-        .bind(seal.blinds(CREDENTIAL, credentials()))
-        .bind(seal.blinds(CARD, cards()))
-        .bind(seal.blinds(PHONE, phones()))
-        .bind(text(|i| i.next.ethnicity.clone()))
-        .bind(text(|i| i.next.contact_name.clone()))
-        .bind(text(|i| i.next.contact_relation.clone()))
-        .bind(seal.texts(CONTACT_PHONE, items.iter().map(|i| i.next.contact_phone.as_str()))?)
-        .bind(items.iter().map(|i| i.next.died_on).collect::<Vec<_>>())
-        .bind(items.iter().map(|i| i.own.as_deref().map(unhex)).collect::<Vec<_>>())
-        .bind(items.iter().map(|i| i.claim.as_deref().map(unhex)).collect::<Vec<_>>()))
+impl Row {
+    /// Of a record that is new (and gets this number) or there already.
+    pub(crate) fn of(seal: &Seal, id: Option<i64>, item: &Item<'_>) -> Result<Self> {
+        let known = &item.next;
+        let citizen = known.citizen_id.as_deref();
+        Ok(Self {
+            id,
+            local_no: item.local_no.to_owned(),
+            person_id: item.person,
+            name: known.name.clone(),
+            initials: initials(&known.name),
+            sex: known.sex.clone(),
+            birth_date: known.birth_date,
+            credential_kind: known.credential_kind.clone(),
+            credential_no: seal.text(CREDENTIAL, &known.credential_no)?,
+            citizen_id: citizen.map(|number| seal.text(CITIZEN, number)).transpose()?,
+            card_no: seal.text(CARD, &known.card_no)?,
+            phone: seal.text(PHONE, &known.phone)?,
+            address: seal.text(ADDRESS, &known.address)?,
+            region: known.region.clone(),
+            blood_abo: known.blood_abo.clone(),
+            blood_rh: known.blood_rh.clone(),
+            registered: known.registered,
+            link_rule: item.rule.clone(),
+            citizen_blind: seal.blind(CITIZEN, citizen.unwrap_or_default()),
+            credential_blind: seal.blind(CREDENTIAL, &known.credential_no),
+            card_blind: seal.blind(CARD, &known.card_no),
+            phone_blind: seal.blind(PHONE, &known.phone),
+            ethnicity: known.ethnicity.clone(),
+            contact_name: known.contact_name.clone(),
+            contact_relation: known.contact_relation.clone(),
+            contact_phone: seal.text(CONTACT_PHONE, &known.contact_phone)?,
+            died_on: known.died_on,
+            own_blind: item.own.as_deref().map(unhex),
+            claim_blind: item.claim.as_deref().map(unhex),
+            weight: item.weight,
+        })
+    }
 }
 
 /// Updates identity records that exist and are locked.
@@ -93,7 +109,11 @@ pub(crate) async fn update(
         return Ok(());
     }
     let seal = Seal::of(tx)?;
-    columns(sqlx::query(UPDATE), &seal, institution, now, items)?
+    let rows: Vec<Row> = items.iter().map(|item| Row::of(&seal, None, item)).collect::<Result<_>>()?;
+    sqlx::query(UPDATE)
+        .bind(institution as i32)
+        .bind(now)
+        .bind(rows)
         .execute(&mut **tx)
         .await
         .db("update identity records")?;

@@ -77,6 +77,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0013_compare",
         sql: include_str!("../migrations/0013_compare.sql"),
     },
+    Migration { context: "person", name: "0014_rows", sql: include_str!("../migrations/0014_rows.sql") },
 ];
 
 /// The protected columns of this context.

@@ -10,10 +10,9 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Tx};
 
 use crate::best::{Choice, Field, Source, choose};
-use crate::events::Statement;
 use crate::known::Traits;
 use crate::linking::Item;
-use crate::sealed::{ADDRESS, PHONE, Protected, Seal, hex};
+use crate::sealed::{ADDRESS, PHONE, Seal, hex};
 
 /// Records of one person that are looked at: the newest registrations. More than this is a person gone wrong.
 const LOOKED_AT: i32 = 200;
@@ -21,7 +20,8 @@ const LOOKED_AT: i32 = 200;
 /// How far institutions are trusted.
 pub(crate) type Trust<'a> = &'a (dyn Fn(InstitutionId) -> i64 + Sync);
 
-// Sub-selects so that it is planned once, as in `gather`. Encrypted values are compared by their blind index and copied as they are.
+// Sub-selects so that it is planned once, as in `gather`. Encrypted values are compared by their blind index and copied
+// as they are.
 const RECORDS: &str = "
     select i.id, i.person_id, i.institution_id, i.registered, i.updated_at, i.name, i.sex, i.birth_date, i.phone,
            coalesce(encode(i.phone_blind, 'hex'), i.phone) as phone_key, i.address, i.region, i.blood_abo, i.blood_rh,
@@ -36,10 +36,7 @@ const WRITE: &str = "
     set name = t.name, sex = t.sex, birth_date = t.birth_date, phone = t.phone, address = t.address,
         region = t.region, blood_abo = t.blood_abo, blood_rh = t.blood_rh, died_on = t.died_on, sources = t.sources,
         version = p.version + 1
-    from unnest((select $1::bigint[]), (select $2::text[]), (select $3::text[]), (select $4::date[]),
-        (select $5::text[]), (select $6::text[]), (select $7::text[]), (select $8::text[]), (select $9::text[]),
-        (select $10::date[]), (select $11::jsonb[]))
-        as t (id, name, sex, birth_date, phone, address, region, blood_abo, blood_rh, died_on, sources)
+    from unnest((select $1::person_best[])) as t
     where p.id = t.id";
 
 /// The values of one record, as written.
@@ -99,14 +96,12 @@ pub(crate) fn of_new(
     trust: Trust<'_>,
 ) -> Result<Said> {
     let known = &item.next;
-    let sealed =
-        |what: Protected, text: &String| seal.texts(what, [text.as_str()].into_iter()).map(|t| t.concat());
     let values = Values {
         name: known.name.clone(),
         sex: known.sex.clone(),
         birth_date: known.birth_date,
-        phone: sealed(PHONE, &known.phone)?,
-        address: sealed(ADDRESS, &known.address)?,
+        phone: seal.text(PHONE, &known.phone)?,
+        address: seal.text(ADDRESS, &known.address)?,
         region: known.region.clone(),
         blood_abo: known.blood_abo.clone(),
         blood_rh: known.blood_rh.clone(),
@@ -203,58 +198,54 @@ pub(crate) async fn recompute(tx: &mut Tx<'_>, persons: &[i64], trust: Trust<'_>
         let (person, said) = read(row, trust).db("read a record of a person")?;
         by_person.entry(person).or_default().push(said);
     }
-    let best = Best::of(by_person);
-    best.bind(sqlx::query(WRITE)).execute(&mut **tx).await.db("write the best records of persons")?;
+    let best: Vec<Best> = by_person.into_iter().map(|(person, said)| Best::of(person, said)).collect();
+    sqlx::query(WRITE).bind(best).execute(&mut **tx).await.db("write the best records of persons")?;
     Ok(())
 }
 
-/// The best records of persons, column by column.
-#[derive(Debug, Default)]
+/// The best record of a person as it is sent to be written.
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "person_best")]
 pub(crate) struct Best {
-    pub persons: Vec<i64>,
-    values: Vec<Values>,
-    origins: Vec<serde_json::Value>,
+    id: i64,
+    name: String,
+    sex: String,
+    birth_date: Option<NaiveDate>,
+    phone: String,
+    address: String,
+    region: String,
+    blood_abo: String,
+    blood_rh: String,
+    died_on: Option<NaiveDate>,
+    sources: serde_json::Value,
 }
 
 impl Best {
-    /// Of all that is said of each person.
-    pub(crate) fn of(by_person: BTreeMap<i64, Vec<Said>>) -> Self {
-        let mut best = Self::default();
-        for (person, said) in by_person {
-            let (sources, values): (Vec<Source>, HashMap<i64, Values>) = said
-                .into_iter()
-                .map(|(source, values)| (source.clone(), (source.identity_id, values)))
-                .unzip();
-            let choice = choose(&sources);
-            // Of a single record there is nothing to choose; an empty object says that.
-            let origin: serde_json::Map<String, serde_json::Value> = if sources.len() == 1 {
-                serde_json::Map::new()
-            } else {
-                choice.iter().map(|(f, id)| (f.code().to_owned(), (*id).into())).collect()
-            };
-            best.persons.push(person);
-            best.values.push(written(&choice, &values));
-            best.origins.push(serde_json::Value::Object(origin));
+    /// Of all that is said of a person.
+    pub(crate) fn of(person: i64, said: Vec<Said>) -> Self {
+        let (sources, values): (Vec<Source>, HashMap<i64, Values>) =
+            said.into_iter().map(|(source, values)| (source.clone(), (source.identity_id, values))).unzip();
+        let choice = choose(&sources);
+        // Of a single record there is nothing to choose; an empty object says that.
+        let origin: serde_json::Map<String, serde_json::Value> = if sources.len() == 1 {
+            serde_json::Map::new()
+        } else {
+            choice.iter().map(|(f, id)| (f.code().to_owned(), (*id).into())).collect()
+        };
+        let best = written(&choice, &values);
+        Self {
+            id: person,
+            name: best.name,
+            sex: best.sex,
+            birth_date: best.birth_date,
+            phone: best.phone,
+            address: best.address,
+            region: best.region,
+            blood_abo: best.blood_abo,
+            blood_rh: best.blood_rh,
+            died_on: best.died_on,
+            sources: serde_json::Value::Object(origin),
         }
-        best
-    }
-
-    /// Binds persons, their nine values, and where these come from.
-    pub(crate) fn bind(self, statement: Statement) -> Statement {
-        let text =
-            |get: fn(&Values) -> &String| self.values.iter().map(|v| get(v).clone()).collect::<Vec<String>>();
-        statement
-            .bind(self.persons.clone())
-            .bind(text(|v| &v.name))
-            .bind(text(|v| &v.sex))
-            .bind(self.values.iter().map(|v| v.birth_date).collect::<Vec<_>>())
-            .bind(text(|v| &v.phone))
-            .bind(text(|v| &v.address))
-            .bind(text(|v| &v.region))
-            .bind(text(|v| &v.blood_abo))
-            .bind(text(|v| &v.blood_rh))
-            .bind(self.values.iter().map(|v| v.died_on).collect::<Vec<_>>())
-            .bind(self.origins)
     }
 }
 

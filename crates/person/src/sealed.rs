@@ -45,6 +45,11 @@ impl Seal {
         })
     }
 
+    /// The ciphertext of one value.
+    pub(crate) fn text(&self, what: Protected, value: &str) -> Result<String> {
+        self.sealer.text(what.place, value)
+    }
+
     /// Ciphertexts of a column.
     pub(crate) fn texts<'a>(
         &self,
@@ -52,15 +57,6 @@ impl Seal {
         values: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<String>> {
         values.map(|value| self.sealer.text(what.place, value)).collect()
-    }
-
-    /// Ciphertexts of a column that may be null.
-    pub(crate) fn options<'a>(
-        &self,
-        what: Protected,
-        values: impl Iterator<Item = Option<&'a str>>,
-    ) -> Result<Vec<Option<String>>> {
-        values.map(|value| value.map(|v| self.sealer.text(what.place, v)).transpose()).collect()
     }
 
     /// Blind-index values of a column.

@@ -172,7 +172,7 @@ fn joined(
             of.push(recompute::read(row, &trust).db("read a record of a person")?.1);
         }
     }
-    joined.best = recompute::Best::of(said);
+    joined.best = said.into_iter().map(|(person, of)| recompute::Best::of(person, of)).collect();
     Ok(joined)
 }
 
