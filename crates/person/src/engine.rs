@@ -235,4 +235,26 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_family_whose_cards_follow_one_another_stays_two_people() {
+        let engine = Engine::shipped(0, &testkit::keyring()).unwrap();
+        let mother = Known {
+            card_no: "60100000731".into(),
+            address: "幸福村三组12号".into(),
+            region: "411503100201".into(),
+            contact_phone: "13912345678".into(),
+            sex: "2".into(),
+            ..known("刘梓可", "13812345678")
+        };
+        let child = Known {
+            name: "吴沐宇".into(),
+            sex: "1".into(),
+            birth_date: chrono::NaiveDate::from_ymd_opt(2026, 3, 2),
+            card_no: "60100000732".into(),
+            ..mother.clone()
+        };
+        let (score, _) = engine.score(&engine.prepare(&mother, false), &engine.prepare(&child, false));
+        assert!(score < engine.review, "{score} of {}", engine.review);
+    }
 }
