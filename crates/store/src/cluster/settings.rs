@@ -58,7 +58,11 @@ pub fn render(machine: Machine, purpose: Use, socket_folder: &Path) -> String {
         "several program roles with a pool of 10 to 30 each",
     );
 
-    set("shared_buffers", &format!("{shared}MB"), "a quarter of memory: the indexes that every registration descends; the page cache holds the rest");
+    set(
+        "shared_buffers",
+        &format!("{shared}MB"),
+        "a quarter of memory: the indexes that every registration descends; the page cache holds the rest",
+    );
     set(
         "effective_cache_size",
         &format!("{}MB", memory * 5 / 8),
