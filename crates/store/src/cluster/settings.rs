@@ -38,7 +38,7 @@ fn parse_memory(meminfo: &str) -> Option<u64> {
 pub fn render(machine: Machine, purpose: Use, socket_folder: &Path) -> String {
     let memory = machine.memory_mib;
     let tests = purpose == Use::Tests;
-    let shared = if tests { 128 } else { (memory / 4).clamp(128, 32_768) };
+    let shared = if tests { 128 } else { (memory / 8).clamp(128, 4096) };
     let mut out = String::from(
         "# Written anew at every start by Minkang. Put settings of your own into local.conf in this folder.\n",
     );
@@ -58,11 +58,7 @@ pub fn render(machine: Machine, purpose: Use, socket_folder: &Path) -> String {
         "several program roles with a pool of 10 to 30 each",
     );
 
-    set(
-        "shared_buffers",
-        &format!("{shared}MB"),
-        "a quarter of memory: the indexes that every registration descends; the page cache holds the rest",
-    );
+    set("shared_buffers", &format!("{shared}MB"), "an eighth of memory; the page cache holds the rest");
     set(
         "effective_cache_size",
         &format!("{}MB", memory * 5 / 8),
@@ -133,9 +129,9 @@ mod tests {
                 .map(|l| l[..l.find(' ').unwrap_or(0)].to_owned())
         };
         assert_eq!(shared(512).as_deref(), Some("128MB"));
-        assert_eq!(shared(4096).as_deref(), Some("1024MB"));
-        assert_eq!(shared(24_000).as_deref(), Some("6000MB"));
-        assert_eq!(shared(256_000).as_deref(), Some("32768MB"));
+        assert_eq!(shared(4096).as_deref(), Some("512MB"));
+        assert_eq!(shared(24_000).as_deref(), Some("3000MB"));
+        assert_eq!(shared(256_000).as_deref(), Some("4096MB"));
     }
 
     #[test]
