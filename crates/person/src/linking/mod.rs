@@ -34,7 +34,7 @@ use crate::known::{Known, says_something};
 
 pub(crate) use nearby::{claim_of_number, hold};
 pub(crate) use put::Numbers;
-pub(crate) use write::put_keys;
+pub(crate) use write::{put_keys, take_keys};
 
 /// Linked by a citizen number that agrees.
 pub const CITIZEN_ID: &str = "citizen_id";

@@ -293,18 +293,25 @@ async fn keys(tx: &mut Tx<'_>, engine: &Engine, items: &[Item<'_>]) -> Result<()
         // All of them: those of an old record may not have been written yet.
         come.extend(has.iter().map(|k| (*k, id)));
     }
-    if !gone.is_empty() {
-        sqlx::query(
-            "delete from link_key l using unnest($1::bigint[], $2::bigint[]) as t (key, id)
-             where l.key = t.key and l.identity_id = t.id",
-        )
-        .bind(gone.iter().map(|(k, _)| *k).collect::<Vec<_>>())
-        .bind(gone.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-        .execute(&mut **tx)
-        .await
-        .db("take keys away")?;
-    }
+    take_keys(tx, &gone).await?;
     put_keys(tx, come).await
+}
+
+/// Takes keys away.
+pub(crate) async fn take_keys(tx: &mut Tx<'_>, gone: &[(i64, i64)]) -> Result<()> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "delete from link_key l using unnest($1::bigint[], $2::bigint[]) as t (key, id)
+         where l.key = t.key and l.identity_id = t.id",
+    )
+    .bind(gone.iter().map(|(k, _)| *k).collect::<Vec<_>>())
+    .bind(gone.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await
+    .db("take keys away")?;
+    Ok(())
 }
 
 /// Writes keys; those that are there already are left.

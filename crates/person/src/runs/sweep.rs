@@ -12,6 +12,7 @@ use store::{DbDoing, Tx};
 
 use super::compare::of_ids;
 use crate::engine::Engine;
+use crate::linking::take_keys;
 use crate::{MasterIndex, gather};
 
 /// Blocks of the table that are looked at in one transaction; some 150 keys lie in each.
@@ -89,17 +90,7 @@ async fn part(tx: &mut Tx<'_>, engine: &Engine, now: DateTime<Utc>) -> Result<Sw
     if !odd.is_empty() {
         gone = unmade(tx, engine, &odd).await?;
     }
-    if !gone.is_empty() {
-        sqlx::query(
-            "delete from link_key l using unnest($1::bigint[], $2::bigint[]) as t (key, id)
-             where l.key = t.key and l.identity_id = t.id",
-        )
-        .bind(gone.iter().map(|(k, _)| *k).collect::<Vec<_>>())
-        .bind(gone.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-        .execute(&mut **tx)
-        .await
-        .db("take keys away")?;
-    }
+    take_keys(tx, &gone).await?;
     if upto >= blocks {
         frequent(tx, engine).await?;
     }
