@@ -25,7 +25,8 @@ pub struct Edge {
 pub struct Constraints<'a> {
     /// Pairs that people have decided to be two persons.
     pub apart: &'a [(u32, u32)],
-    /// Pairs that people have decided to be one person; they hold against any evidence but exclusive values.
+    /// Pairs that people have decided to be one person; they hold against any evidence but exclusive values. Where
+    /// several of them would join two records that are decided to be two persons, the earlier in the list hold.
     pub together: &'a [(u32, u32)],
     /// By record: its exclusive value (valid citizen number) or 0; two different ones never in one cluster. May be
     /// shorter than the records.
@@ -76,10 +77,18 @@ pub struct Clustering {
     pub holds: Vec<Hold>,
 }
 
-struct Forest(Vec<u32>);
+/// Which of a number of things belong together: disjoint sets that are joined pair by pair.
+#[derive(Debug, Clone)]
+pub struct Forest(Vec<u32>);
 
 impl Forest {
-    fn root(&mut self, mut at: u32) -> u32 {
+    /// So many things, each alone.
+    pub fn new(count: usize) -> Self {
+        Self((0..count as u32).collect())
+    }
+
+    /// The smallest of the things that belong to this one. Panics when there are fewer.
+    pub fn root(&mut self, mut at: u32) -> u32 {
         while self.0[at as usize] != at {
             let up = self.0[self.0[at as usize] as usize];
             self.0[at as usize] = up;
@@ -88,7 +97,8 @@ impl Forest {
         at
     }
 
-    fn join(&mut self, a: u32, b: u32) {
+    /// Joins the sets of two things.
+    pub fn join(&mut self, a: u32, b: u32) {
         let (x, y) = (self.root(a), self.root(b));
         let (low, high) = (x.min(y), x.max(y));
         self.0[high as usize] = low;
@@ -105,7 +115,7 @@ pub fn cluster(
     between: &(dyn Fn(u32, u32) -> f32 + Sync),
 ) -> Clustering {
     let inside = |a: u32, b: u32| (a as usize) < count && (b as usize) < count && a != b;
-    let mut forest = Forest((0..count as u32).collect());
+    let mut forest = Forest::new(count);
     for edge in edges.iter().filter(|e| e.score >= constraints.link && inside(e.a, e.b)) {
         forest.join(edge.a, edge.b);
     }
@@ -294,10 +304,10 @@ impl<'c> Component<'c> {
 
     fn agglomerate(&mut self) {
         let together = std::mem::take(&mut self.together);
-        let mut joined = Forest((0..self.members.len() as u32).collect());
+        let mut joined = Forest::new(self.members.len());
         for (a, b) in &together {
             let (x, y) = (joined.root(*a), joined.root(*b));
-            if x != y && !self.excluded(x, y) {
+            if x != y && !self.excluded(x, y) && !self.kept_apart(x, y) {
                 self.merge(x.min(y), x.max(y));
                 joined.join(x, y);
             }

@@ -27,7 +27,7 @@ mod train;
 mod value;
 
 pub use batch::{Batch, Linked, Options, Phase, Report};
-pub use cluster::{Clustering, Constraints, Edge, Hold, Reason, cluster};
+pub use cluster::{Clustering, Constraints, Edge, Forest, Hold, Reason, cluster};
 pub use compare::strings;
 pub use evaluate::{Figures, Scores, evaluate};
 pub use frequency::Frequencies;

@@ -142,6 +142,23 @@ pub(crate) async fn neighbours(
     Ok(neighbours)
 }
 
+/// The persons of records that people decided to be of one person with these: evidence need not lead there.
+pub(crate) async fn decided_with(tx: &mut Tx<'_>, records: &[i64]) -> Result<Vec<i64>> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar(
+        "select i.person_id from unnest((select $1::bigint[])) as w (id) cross join lateral (
+             select b as other from identity_pair where a = w.id and verdict = 'together'
+             union all select a from identity_pair where b = w.id and verdict = 'together') d
+         join identity_record i on i.id = d.other",
+    )
+    .bind(records)
+    .fetch_all(&mut **tx)
+    .await
+    .db("read with whom records were decided to be one person")
+}
+
 /// Records in the order of their numbers, after one of them.
 pub(crate) async fn range(tx: &mut Tx<'_>, after: i64, limit: i64) -> Result<Vec<Record>> {
     let rows = sqlx::query(

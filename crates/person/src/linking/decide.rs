@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
-use linkage::{Constraints, Edge, Reason, Record, cluster};
+use linkage::{Constraints, Edge, Forest, Reason, Record, cluster};
 
 use crate::engine::Engine;
 use crate::known::Traits;
@@ -49,7 +49,7 @@ pub(crate) struct Neighbourhood {
     pub nodes: Vec<Node>,
     /// Persons nearby.
     pub persons: BTreeMap<PersonId, Holder>,
-    /// Decisions of people.
+    /// Decisions of people, the latest first.
     pub pairs: Vec<(RecordId, RecordId, Decision)>,
     /// For each record of the chunk (by position) the positions of those it is to be compared with.
     pub candidates: BTreeMap<usize, BTreeSet<usize>>,
@@ -438,39 +438,29 @@ impl Scorer<'_> {
 /// Components of what must be looked at together: records of the chunk, the persons they are linked to now, and the
 /// persons of those they resemble, whole.
 fn connected(around: &Neighbourhood, near: &Edges) -> Vec<Vec<usize>> {
-    let mut forest: Vec<usize> = (0..around.nodes.len()).collect();
-    fn root(forest: &mut [usize], mut at: usize) -> usize {
-        while forest[at] != at {
-            forest[at] = forest[forest[at]];
-            at = forest[at];
-        }
-        at
-    }
+    let mut forest = Forest::new(around.nodes.len());
+    let mut join = |a: usize, b: usize| forest.join(a as u32, b as u32);
     let mut first_of: BTreeMap<PersonId, usize> = BTreeMap::new();
-    let join = |forest: &mut Vec<usize>, a: usize, b: usize| {
-        let (x, y) = (root(forest, a), root(forest, b));
-        forest[x.max(y)] = x.min(y);
-    };
     for (at, node) in around.nodes.iter().enumerate() {
         if let Some(person) = node.person {
             let first = *first_of.entry(person).or_insert(at);
-            join(&mut forest, first, at);
+            join(first, at);
         }
     }
     for (a, b) in near.keys() {
-        join(&mut forest, *a, *b);
+        join(*a, *b);
     }
     let by_id: HashMap<RecordId, usize> = around.nodes.iter().enumerate().map(|(at, n)| (n.id, at)).collect();
     for (a, b, decision) in &around.pairs {
         if decision.verdict == Verdict::Together
             && let (Some(a), Some(b)) = (by_id.get(a), by_id.get(b))
         {
-            join(&mut forest, *a, *b);
+            join(*a, *b);
         }
     }
-    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for at in 0..around.nodes.len() {
-        groups.entry(root(&mut forest, at)).or_default().push(at);
+        groups.entry(forest.root(at as u32)).or_default().push(at);
     }
     // Persons nearby that nothing of the chunk resembles stay as they are.
     groups.into_values().filter(|g| g.len() > 1 && g.iter().any(|at| around.nodes[*at].moving)).collect()

@@ -238,8 +238,10 @@ pub(super) async fn read(
         .flatten()
         .filter_map(|s| if let Shared::Record(id) = s { Some(*id) } else { None })
         .collect();
-    let persons: BTreeSet<i64> =
+    let before: Vec<i64> = items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.id).collect();
+    let mut persons: BTreeSet<i64> =
         items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.person_id).collect();
+    persons.extend(gather::decided_with(tx, &before).await?);
     let numbers: Vec<String> = items.iter().filter_map(|i| i.next.own_number()).map(str::to_owned).collect();
     let there = gather::neighbours(tx, &candidates, &persons, &numbers, OF_PERSON as i32).await?;
     for (id, holder) in there.persons {

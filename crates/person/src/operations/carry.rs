@@ -208,13 +208,14 @@ pub(crate) async fn load(tx: &mut Tx<'_>, persons: &BTreeSet<PersonId>) -> Resul
     Ok(state)
 }
 
-/// Decisions among these records.
+/// Decisions among these records, the latest first: where decisions contradict through a third record, that counts.
 pub(crate) async fn pairs(
     tx: &mut Tx<'_>,
     records: &[RecordId],
 ) -> Result<Vec<(RecordId, RecordId, Decision)>> {
     let rows = sqlx::query(
-        "select a, b, verdict, actor, reason, at from identity_pair where a = any($1) and b = any($1)",
+        "select a, b, verdict, actor, reason, at from identity_pair where a = any($1) and b = any($1)
+         order by at desc, a, b",
     )
     .bind(records)
     .fetch_all(&mut **tx)
@@ -235,9 +236,9 @@ pub(crate) async fn pairs(
         .db("read decisions")
 }
 
-/// All decisions there are: records, and whether they are apart.
+/// All decisions there are, the latest first: records, and whether they are apart.
 pub(crate) async fn all_pairs(tx: &mut Tx<'_>) -> Result<Vec<(RecordId, RecordId, bool)>> {
-    sqlx::query_as("select a, b, verdict = 'apart' from identity_pair")
+    sqlx::query_as("select a, b, verdict = 'apart' from identity_pair order by at desc, a, b")
         .fetch_all(&mut **tx)
         .await
         .db("read decisions")

@@ -1,14 +1,14 @@
 //! The whole registry in memory for training, re-evaluation and the comparison of models: records stream from the
 //! database to a thread that keeps them in the compact form of `linkage::Batch`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use kernel::{Error, Result};
-use linkage::{Batch, Key, Linked, Model, Options, Phase, Record};
+use linkage::{Batch, Forest, Key, Linked, Model, Options, Phase, Record};
 use store::{Db, DbDoing};
 
 use crate::engine::Engine;
@@ -183,13 +183,17 @@ impl<'m> Filled<'m> {
         progress: &Progress,
     ) -> Linked {
         let (mut apart, together) = positions(decided, &self.ids);
-        apart.extend(borrowed(&self.numbers, |a, b| {
+        let borrowed = borrowed(&self.numbers, |a, b| {
             self.batch.levels(self.model, a, b).iter().any(|(field, level)| {
                 field == "name" && matches!(level.as_str(), "different" | "surname" | "given")
             })
-        }));
-        let kept: HashSet<&(u32, u32)> = together.iter().collect();
-        apart.retain(|pair| !kept.contains(pair));
+        });
+        // Whom people have joined, be it through others, no guess parts.
+        let mut joined = Forest::new(self.ids.len());
+        for (a, b) in &together {
+            joined.join(*a, *b);
+        }
+        apart.extend(borrowed.into_iter().filter(|(a, b)| joined.root(*a) != joined.root(*b)));
         let (begun, records) = (progress.done.load(Ordering::Relaxed), self.ids.len() as u64);
         let told = |phase: Phase, done: usize, all: usize| {
             if phase == Phase::Scoring {

@@ -248,6 +248,38 @@ async fn later_evidence_opens_a_link_again() {
 }
 
 #[tokio::test]
+async fn decisions_that_contradict_through_a_third_keep_apart_who_was_told_apart() {
+    let (db, index) = city().await;
+    let row = |n: usize| Demographics { local_no: n.to_string(), ..somebody(n) };
+    let numbered = |n: usize| {
+        let birth = row(n).birth_date.unwrap().to_string();
+        let credential_no = number(&birth, if row(n).sex == "1" { 1 } else { 2 });
+        Demographics { credential_kind: "01".into(), credential_no, ..row(n) }
+    };
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let one = [if n == 0 { numbered(n) } else { row(n) }];
+        ids.push(link(&db, &index, COUNTY_HOSPITAL, &one).await.unwrap()[0]);
+    }
+    let mut minutes = 0;
+    let mut act = async |order: Order| {
+        minutes += 1;
+        let now = testkit::clock().now() + chrono::TimeDelta::minutes(minutes);
+        index.operate(&everywhere("测试"), &Nobody, &order, "测试理由", now).await.unwrap();
+    };
+    let [a, between, b] = ids[..] else { panic!("{ids:?}") };
+    act(Order::Merge { into: person_of(&db, a).await, from: person_of(&db, between).await }).await;
+    act(Order::Merge { into: person_of(&db, a).await, from: person_of(&db, b).await }).await;
+    // A second number parts the one between, the others are told apart, the number goes: both want it by decision.
+    link(&db, &index, COUNTY_HOSPITAL, &[numbered(1)]).await.unwrap();
+    assert_ne!(person_of(&db, a).await, person_of(&db, between).await);
+    act(Order::Unlink { record: b }).await;
+    link(&db, &index, COUNTY_HOSPITAL, &[row(1)]).await.unwrap();
+    assert_sound(&db).await;
+    assert_eq!(person_of(&db, between).await, person_of(&db, b).await, "the later decision holds");
+}
+
+#[tokio::test]
 async fn a_number_from_before_encryption_is_found_and_claimed() {
     let (db, index) = city().await;
     let n = number("1980-03-14", 1);
