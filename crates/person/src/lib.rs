@@ -78,6 +78,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0013_compare.sql"),
     },
     Migration { context: "person", name: "0014_rows", sql: include_str!("../migrations/0014_rows.sql") },
+    Migration {
+        context: "person",
+        name: "0016_one_death",
+        sql: include_str!("../migrations/0016_one_death.sql"),
+    },
 ];
 
 /// The protected columns of this context.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum::response::Redirect;
 use catalog::MenuItem;
-use kernel::{Act, Caller, CallerKind, Line, Need};
+use kernel::{Act, Caller, CallerKind, Line, Need, Refusal};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::assets::asset_url;
+use crate::failure::Reply;
 use crate::policy::Policy;
 use crate::ui::icon;
 
@@ -156,6 +158,23 @@ impl Frame {
             },
         )
     }
+}
+
+/// The handler of a section's root, e.g. `/index`: leads to the first page below it that the menu offers to the reader,
+/// and shows nothing itself.
+///
+/// # Errors
+/// Refused when the reader may use none of them.
+pub async fn section(frame: Frame) -> Reply<Redirect> {
+    let menu = frame.caller.as_ref().map(|caller| frame.menu(caller)).unwrap_or_default();
+    let below = |path: &str| path.strip_prefix(&frame.path).is_some_and(|rest| rest.starts_with('/'));
+    let first = menu.iter().find(|item| below(&item.path)).ok_or_else(|| {
+        Refusal::forbidden(
+            "access.section",
+            "没有权限：这一部分没有您可以使用的页面。请从左侧菜单选择；如工作需要，请联系安全管理员授权。",
+        )
+    })?;
+    Ok(Redirect::to(&first.path))
 }
 
 /// The menu item that a path lies under: the one with the longest matching path.

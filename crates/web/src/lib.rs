@@ -14,7 +14,7 @@ pub mod workbook;
 
 pub use assets::asset_url;
 pub use failure::{Failure, Reply};
-pub use frame::{Face, Frame};
+pub use frame::{Face, Frame, section};
 pub use policy::Policy;
 pub use route::{Access, Allowed, Asking, Authenticator, PeerCertificate, RouteInfo, Routes};
 pub use serve::{ClientAddress, Site, build_app};

@@ -102,7 +102,10 @@ fn account(allowed: &Allowed) -> Option<i64> {
 
 /// The pages.
 pub fn routes(desk: Desk) -> Routes<()> {
+    let section =
+        Access::SignedIn("leads to the first page of the section that the reader may see and shows nothing");
     Routes::new()
+        .get("/index", section, web::section)
         .get("/index/review", Access::Needs(READ), queue::page)
         .get("/index/review.csv", Access::Needs(EXPORT), queue::csv)
         .get("/index/review/next", Access::Needs(READ), act::next)

@@ -7,6 +7,7 @@ use contracts::{Demographics, Institutions, Linker};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{Reach, Refusal, RegionCode, Result};
+use store::db::Retry;
 use store::{AuditEntry, DbDoing, Gated};
 
 use crate::events::{self, Entry};
@@ -178,6 +179,39 @@ fn check(mortal: &Mortal, death: &Death, today: NaiveDate) -> Result<(), Refusal
     }
 }
 
+fn none() -> Refusal {
+    Refusal::conflict("death.none", "没有可撤销的死亡登记。由机构上传的死亡登记，请由上传机构更正。")
+}
+
+/// Refuses where somebody else recorded the death after this transaction looked: whoever writes a death holds the
+/// person of its record until the end, so that the second sees here what the first did.
+async fn not_meanwhile(tx: &mut Gated<'_>, record: i64) -> Result<()> {
+    sqlx::query(
+        "select id from person where id = (select person_id from identity_record where id = $1) for no key update",
+    )
+    .bind(record)
+    .execute(&mut ***tx)
+    .await
+    .db("lock the person of a death")?;
+    let earlier: Option<(NaiveDate, String)> = sqlx::query_as(
+        "select d.died_on, d.actor from identity_record r join identity_record i on i.person_id = r.person_id
+         join person_death d on d.identity_id = i.id
+         where r.id = $1 and d.withdrawn_at is null order by d.id desc limit 1",
+    )
+    .bind(record)
+    .fetch_optional(&mut ***tx)
+    .await
+    .db("look who recorded the death meanwhile")?;
+    match earlier {
+        Some((day, actor)) => Err(Refusal::conflict(
+            "death.known",
+            format!("{actor}刚刚已登记死亡，日期 {day}，不需要再登记。日期有误的，请刷新页面，先撤销原登记再重新登记。"),
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
 impl MasterIndex {
     /// Records a death. The number of what was recorded.
     pub fn record_death<'a>(
@@ -190,14 +224,16 @@ impl MasterIndex {
     ) -> BoxFuture<'a, Result<i64>> {
         Box::pin(async move {
             let today = kernel::clock::to_china(now).date();
-            self.db
-                .personal(reach, now, async |tx, reach| {
+            let mut retry = Retry::default();
+            loop {
+                let done = self.db.personal(reach, now, async |tx, reach| {
                     let mortal = mortal(tx, institutions, person, today).await?;
                     check(&mortal, death, today)?;
                     let (record, institution, local_no) = mortal.record.clone();
                     let row =
                         Demographics { local_no, died_on: Some(death.died_on), ..Demographics::default() };
                     self.link(tx, institution, &[row], 0, now).await?;
+                    not_meanwhile(tx, record).await?;
                     let actor = &reach.caller().name;
                     let id: i64 = sqlx::query_scalar(
                         "insert into person_death (identity_id, died_on, source, certificate_no, note, institution_id,
@@ -220,8 +256,12 @@ impl MasterIndex {
                         Entry { kind: "died", actor, reason: &why, ..Entry::of(record, person, BY_HAND) };
                     events::trail(tx, &[told], None, now).await?;
                     Ok((id, audit("person.death", &mortal, &why)))
-                })
-                .await
+                }).await;
+                match done {
+                    Err(error) if retry.again(&error).await => {}
+                    done => return done,
+                }
+            }
         })
     }
 
@@ -237,18 +277,16 @@ impl MasterIndex {
         Box::pin(async move {
             let why = reason(why)?;
             let today = kernel::clock::to_china(now).date();
-            self.db
-                .personal(reach, now, async |tx, reach| {
-                    let mortal = mortal(tx, institutions, person, today).await?;
-                    let death = mortal.in_force().ok_or_else(|| {
-                        Refusal::conflict(
-                            "death.none",
-                            "没有可撤销的死亡登记。由机构上传的死亡登记，请由上传机构更正。",
-                        )
-                    })?;
-                    let actor = &reach.caller().name;
-                    // A certificate that came later with another day outlives what was recorded by hand.
-                    let place: Option<(i32, String)> = sqlx::query_as(
+            let mut retry = Retry::default();
+            loop {
+                let done = self
+                    .db
+                    .personal(reach, now, async |tx, reach| {
+                        let mortal = mortal(tx, institutions, person, today).await?;
+                        let death = mortal.in_force().ok_or_else(none)?;
+                        let actor = &reach.caller().name;
+                        // A certificate that came later with another day outlives what was recorded by hand.
+                        let place: Option<(i32, String)> = sqlx::query_as(
                         "select institution_id, local_no from identity_record where id = $1 and died_on = $2",
                     )
                     .bind(death.identity_id)
@@ -256,35 +294,44 @@ impl MasterIndex {
                     .fetch_optional(&mut ***tx)
                     .await
                     .db("find where a death was written")?;
-                    if let Some((institution, local_no)) = place {
-                        let row = Demographics {
-                            local_no,
-                            died_on: Some(death.died_on),
-                            withdrawn: true,
-                            ..Demographics::default()
+                        if let Some((institution, local_no)) = place {
+                            let row = Demographics {
+                                local_no,
+                                died_on: Some(death.died_on),
+                                withdrawn: true,
+                                ..Demographics::default()
+                            };
+                            self.link(tx, InstitutionId::new(institution.into()), &[row], 0, now).await?;
+                        }
+                        let taken = sqlx::query(
+                            "update person_death set withdrawn_by = $2, withdrawn_at = $3, withdrawn_why = $4
+                         where id = $1 and withdrawn_at is null",
+                        )
+                        .bind(death.id)
+                        .bind(actor)
+                        .bind(now)
+                        .bind(why)
+                        .execute(&mut ***tx)
+                        .await
+                        .db("take a recorded death back")?;
+                        if taken.rows_affected() == 0 {
+                            return Err(none().into());
+                        }
+                        let told = Entry {
+                            kind: "revived",
+                            actor,
+                            reason: why,
+                            ..Entry::of(death.identity_id, person, BY_HAND)
                         };
-                        self.link(tx, InstitutionId::new(institution.into()), &[row], 0, now).await?;
-                    }
-                    sqlx::query(
-                        "update person_death set withdrawn_by = $2, withdrawn_at = $3, withdrawn_why = $4 where id = $1",
-                    )
-                    .bind(death.id)
-                    .bind(actor)
-                    .bind(now)
-                    .bind(why)
-                    .execute(&mut ***tx)
-                    .await
-                    .db("take a recorded death back")?;
-                    let told = Entry {
-                        kind: "revived",
-                        actor,
-                        reason: why,
-                        ..Entry::of(death.identity_id, person, BY_HAND)
-                    };
-                    events::trail(tx, &[told], None, now).await?;
-                    Ok(((), audit("person.death_withdraw", &mortal, why)))
-                })
-                .await
+                        events::trail(tx, &[told], None, now).await?;
+                        Ok(((), audit("person.death_withdraw", &mortal, why)))
+                    })
+                    .await;
+                match done {
+                    Err(error) if retry.again(&error).await => {}
+                    done => return done,
+                }
+            }
         })
     }
 }

@@ -449,3 +449,49 @@ async fn suspicious_people_runs_and_models_have_their_pages() {
     assert_has(&page, &["比对模型"], &[]);
     assert_eq!(city.get("/index/models/77", &boss).await.0, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn the_root_of_the_section_leads_to_the_first_page_of_the_reader() {
+    let city = City::new().await;
+    let face = Arc::new(web::Face { menu: catalog::shipped().unwrap().menu.clone(), ..web::Face::default() });
+    let lead = async |who: &Caller| {
+        let mut request = Request::get("/index").body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Arc::new(who.clone()));
+        request.extensions_mut().insert(face.clone());
+        let response = city.app.clone().oneshot(request).await.unwrap();
+        let to = response.headers().get(header::LOCATION).map(|to| to.to_str().unwrap().to_owned());
+        (response.status(), to.unwrap_or_default())
+    };
+    let manager =
+        caller(7, "管模型", "x", Line::PersonIndex, &[Act::Manage], Span::Region(RegionCode::NATION));
+    let doctor = caller(8, "王医生", "x", Line::Medical, &[Act::Read], Span::Institution(TOWNSHIP));
+    for (who, to) in [
+        (reviewer(1, "核对员", "4115"), "/index/review"),
+        (supervisor(), "/index/review"),
+        (manager, "/index/runs"),
+        (engineer(), "/index/questions"),
+    ] {
+        assert_eq!(lead(&who).await, (StatusCode::SEE_OTHER, to.to_owned()), "{}", who.name);
+    }
+    assert_eq!(lead(&doctor).await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn one_model_alone_says_how_to_get_another() {
+    let city = City::new().await;
+    let (status, page) = city.get("/index/models", &supervisor()).await;
+    assert_eq!(status, StatusCode::OK);
+    for words in ["只有一个模型", "训练模型", "name=\"kind\" value=\"train\""] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("开始比较"));
+    sqlx::query(
+        "insert into person_model (version, definition, parameters, blocking, trained_on, trained_at, actor)
+         values ('t1', '', '{}', '', 10, now(), '索主管')",
+    )
+    .execute(city.db.pool())
+    .await
+    .unwrap();
+    let (_, page) = city.get("/index/models", &supervisor()).await;
+    assert!(page.contains("开始比较") && !page.contains("只有一个模型"), "{page}");
+}

@@ -4,6 +4,7 @@
 mod care;
 mod compare;
 mod counties;
+mod deaths;
 mod desk;
 mod divisions;
 mod index;

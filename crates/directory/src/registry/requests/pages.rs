@@ -30,6 +30,7 @@ pub(in super::super) fn routes(registries: &Registries) -> Routes<()> {
         .get("/registry/requests/{id}", own, one)
         .post("/registry/requests/{id}/decide", Access::Needs(APPROVE), decide)
         .post("/registry/requests/{id}/withdraw", own, withdraw)
+        .get("/my", own, web::section)
         .get("/my/registration", own, mine)
         .post("/my/registration", own, ask)
         .with_state(registries.clone())
