@@ -128,6 +128,7 @@ pub(super) fn event(kind: &str) -> (&'static str, &'static str) {
         "registered" => ("user-plus", "登记"),
         "linked" => ("link", "关联"),
         "updated" => ("edit", "更正登记"),
+        "number" => ("id-badge-2", "号码归属变动"),
         "withdrawn" => ("trash", "撤回登记"),
         "moved" => ("switch-horizontal", "改归他人"),
         "special" => ("id-badge-2", "特殊登记"),

@@ -58,7 +58,9 @@ pub(super) fn claims(tx: &Tx<'_>, institution: i64, items: &[Item<'_>]) -> Resul
         if item.before.is_none() {
             keys.insert(claim("claim.local", &format!("{institution}号{}", item.local_no)));
         }
-        if let Some(number) = item.next.own_number() {
+        // The number that it loses, too: nobody begins to wait for it unseen.
+        let before = item.before.as_ref().and_then(|b| b.known.own_number());
+        for number in item.next.own_number().into_iter().chain(before) {
             keys.insert(claim_of_number(&hex(&blinder.blind(CITIZEN.kind, number))));
         }
         if let (false, Some(birth)) = (Traits::nameless(&item.next.name), item.next.birth_date) {

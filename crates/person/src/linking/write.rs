@@ -14,8 +14,8 @@ use super::{CITIZEN_ID, CONFLICT, Item, LOCAL_NO, MODEL, NEW};
 use crate::engine::Engine;
 use crate::events::{self, Entry};
 use crate::operations::rules::{Change, PersonId, RecordId};
-use crate::operations::{BY_HAND, free_numbers, links, merged};
-use crate::sealed::{CITIZEN, Seal};
+use crate::operations::{BY_HAND, free_numbers, links, merged, waiting};
+use crate::sealed::{CITIZEN, Seal, hex};
 use crate::{MasterIndex, recompute, review};
 
 /// Where and when a chunk is written.
@@ -41,20 +41,26 @@ pub(super) fn id_of(at: usize, item: &Item<'_>) -> RecordId {
     item.before.as_ref().map_or(-(at as i64) - 1, |b| b.id)
 }
 
-/// Locks persons in order; whether all are as they were read.
-async fn unchanged(tx: &mut Tx<'_>, versions: &BTreeMap<PersonId, i32>) -> Result<bool> {
-    if versions.is_empty() {
+/// Locks persons in order, others with them; whether all but the others are as they were read.
+async fn unchanged(
+    tx: &mut Tx<'_>,
+    versions: &BTreeMap<PersonId, i32>,
+    others: impl Iterator<Item = PersonId>,
+) -> Result<bool> {
+    let all: BTreeSet<PersonId> = versions.keys().copied().chain(others).collect();
+    if all.is_empty() {
         return Ok(true);
     }
     let rows: Vec<(i64, i32)> = sqlx::query_as(
         "select id, version from person where id = any((select $1::bigint[])::bigint[])
              order by id for no key update",
     )
-    .bind(versions.keys().copied().collect::<Vec<_>>())
+    .bind(all.into_iter().collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await
     .db("lock persons")?;
-    Ok(rows.into_iter().collect::<BTreeMap<_, _>>() == *versions)
+    let found: BTreeMap<PersonId, i32> = rows.into_iter().collect();
+    Ok(versions.iter().all(|(id, version)| found.get(id) == Some(version)))
 }
 
 /// Writes everything; from local number to the number of the identity record for those that are new. `None`, and nothing
@@ -69,8 +75,14 @@ pub(super) async fn write(
     place: Place,
 ) -> Result<Option<HashMap<String, i64>>> {
     let simple = simple(&plan, items, nearby);
-    if !simple && !unchanged(tx, &touched(&plan, items, nearby)).await? {
-        return Ok(None);
+    let freed = waiting::freed(&plan.change);
+    if !simple {
+        // Who waits for a number is locked with the others, so that all are locked in one order.
+        let ahead = waiting::first(tx, &freed, &BTreeSet::new()).await?;
+        let ahead = ahead.into_iter().map(|(_, person)| person);
+        if !unchanged(tx, &touched(&plan, items, nearby), ahead).await? {
+            return Ok(None);
+        }
     }
     let new = items.iter().filter(|i| i.before.is_none()).count();
     let (persons, records) = index.numbers.draw(tx, plan.made.len(), new).await?;
@@ -83,7 +95,11 @@ pub(super) async fn write(
         item.person = real(linked.person);
         let holder = plan.next.persons.get(&linked.person).and_then(|p| p.number.as_deref());
         item.claim = linked.number.as_deref().filter(|n| holder == Some(*n)).map(str::to_owned);
-        item.own = linked.number.clone();
+        // That of a disowned number is kept: the decision may be taken back.
+        item.own = match item.next.own_number() {
+            Some(number) if item.disowned() => Seal::of(tx)?.blind(CITIZEN, number).as_deref().map(hex),
+            _ => linked.number.clone(),
+        };
         item.weight = plan.evidence.get(&id).copied();
         item.rule = rule(item, plan.conflicts.contains(&id)).to_owned();
     }
@@ -108,14 +124,19 @@ pub(super) async fn write(
     others.links.retain(|id, _| !chunk.contains(id));
     links(tx, &others, MODEL).await?;
     merged(tx, &plan.change).await?;
+    let nearer = others.links.values().map(|s| s.after).chain(items.iter().map(|i| i.person)).collect();
+    let given = waiting::hand_over(tx, &freed, &nearer).await?;
 
     // A person made for one new record has its values already.
     let whole: BTreeSet<PersonId> = made.iter().filter(|m| m.of.is_some()).map(|m| m.person).collect();
     let crowded: BTreeSet<PersonId> = crowded(items, &others);
     let touched = plan.change.persons().into_iter().chain(items.iter().map(|i| i.person));
     let before = items.iter().filter_map(|i| i.before.as_ref()).map(|b| b.person_id);
-    let persons: BTreeSet<PersonId> =
-        touched.chain(before).filter(|p| !whole.contains(p) || crowded.contains(p)).collect();
+    let persons: BTreeSet<PersonId> = touched
+        .chain(before)
+        .filter(|p| !whole.contains(p) || crowded.contains(p))
+        .chain(given.iter().copied())
+        .collect();
     let persons: Vec<PersonId> = persons.into_iter().collect();
     if !plan.change.numbers.is_empty() || !others.links.is_empty() {
         recompute::settle_claims(tx, &persons).await?;
@@ -123,6 +144,9 @@ pub(super) async fn write(
     recompute::recompute(tx, &persons, &|at| index.trust(at)).await?;
     keys(tx, engine, items).await?;
     tell(tx, engine, items, &others, place).await?;
+    let disputes = waiting::disputes(tx, &given, None, place.now).await?;
+    let entries: Vec<Entry<'_>> = disputes.into_iter().map(waiting::entry).collect();
+    events::trail(tx, &entries, Some(place.batch), place.now).await?;
     doubts(index, tx, engine, items, nearby, plan.doubts, &inserted, place).await?;
     let moved: Vec<i64> =
         plan.change.links.keys().chain(plan.evidence.keys()).copied().filter(|id| *id > 0).collect();

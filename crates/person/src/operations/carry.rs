@@ -13,6 +13,7 @@ use sqlx::postgres::PgRow;
 use store::{DbDoing, Gated, Tx};
 
 use super::rules::{By, Change, Decision, Holder, Linked, Order, PersonId, RecordId, State, Verdict, plan};
+use super::waiting::{self, load_with_waiting};
 use super::{Done, kind_name};
 use crate::events::{self, Entry};
 use crate::recompute::Trust;
@@ -342,8 +343,8 @@ pub(crate) async fn carry_out_for(
     if found.len() < records.len() || !may {
         return Err(not_found().into());
     }
-    let state = load(tx, &persons).await?;
-    if state.persons.len() < persons.len() {
+    let state = load_with_waiting(tx, &persons).await?;
+    if persons.iter().any(|id| !state.persons.contains_key(id)) {
         return Err(not_found().into());
     }
     let actor = Actor::of(reach, why, now);
@@ -376,7 +377,8 @@ pub(super) async fn take_back(
     if past.undone_by.is_some() {
         return Err(Refusal::conflict("index.undone", "这次操作已经撤销过了。").into());
     }
-    let mut persons: BTreeSet<i64> = past.change.persons();
+    // Who got a number that was freed answers for nothing.
+    let mut persons: BTreeSet<i64> = past.change.moved();
     let records: Vec<i64> = past.change.records().into_iter().collect();
     persons.extend(persons_of(tx, &records).await?.values());
     let may = match past.task_id {
@@ -386,7 +388,8 @@ pub(super) async fn take_back(
     if !may {
         return Err(not_found().into());
     }
-    let state = load(tx, &persons).await?;
+    persons.extend(past.change.persons());
+    let state = load_with_waiting(tx, &persons).await?;
     let mut next = state.clone();
     next.apply(&past.change.inverse())?;
     let change = state.difference(&next);
@@ -426,7 +429,7 @@ pub(crate) async fn take_back_run(
     let mut persons = past.change.persons();
     let records: Vec<i64> = past.change.records().into_iter().collect();
     persons.extend(persons_of(tx, &records).await?.values());
-    let state = load(tx, &persons).await?;
+    let state = load_with_waiting(tx, &persons).await?;
     let mut next = state.clone();
     next.apply(&past.change.inverse())?;
     let change = state.difference(&next);
@@ -493,21 +496,24 @@ async fn write(
     merged(tx, change).await?;
     recompute::settle_claims(tx, &persons).await?;
     recompute::recompute(tx, &persons, trust).await?;
-    let entries: Vec<Entry<'_>> = change
+    let by =
+        |entry| Entry { operation_id: Some(operation), actor: &actor.name, reason: actor.reason, ..entry };
+    let mut entries: Vec<Entry<'_>> = change
         .links
         .iter()
         .map(|(record, step)| Entry {
             kind: "linked",
             from_person: Some(step.before),
-            operation_id: Some(operation),
-            actor: &actor.name,
-            reason: actor.reason,
-            ..Entry::of(*record, step.after, rule)
+            ..by(Entry::of(*record, step.after, rule))
         })
         .collect();
+    // After those whose answer was undone are open again.
+    review::after_operation(tx, change, operation, undoes, actor.now).await?;
+    let numbered: Vec<i64> = change.numbers.keys().copied().collect();
+    let disputes = waiting::disputes(tx, &numbered, Some(operation), actor.now).await?;
+    entries.extend(disputes.into_iter().map(|dispute| by(waiting::entry(dispute))));
     events::trail(tx, &entries, None, actor.now).await?;
     events::tell(tx, &entries).await?;
-    review::after_operation(tx, change, operation, undoes, actor.now).await?;
     Ok(operation)
 }
 
@@ -627,21 +633,9 @@ async fn numbers(tx: &mut Tx<'_>, change: &Change) -> Result<()> {
         return Ok(());
     }
     free_numbers(tx, change).await?;
-    let given: Vec<(i64, &String)> =
-        change.numbers.iter().filter_map(|(id, s)| Some((*id, s.after.as_ref()?))).collect();
-    sqlx::query(
-        "update person p set citizen_id = i.citizen_id, citizen_blind = i.own_blind
-         from unnest($1::bigint[], $2::text[]) as t (id, number) cross join lateral (
-             select r.citizen_id, r.own_blind from identity_record r
-             where r.person_id = t.id and r.own_blind = decode(t.number, 'hex') limit 1) i
-         where p.id = t.id",
-    )
-    .bind(given.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(given.iter().map(|(_, n)| n.as_str()).collect::<Vec<_>>())
-    .execute(&mut **tx)
-    .await
-    .db("give citizen numbers")?;
-    Ok(())
+    let given: Vec<(String, i64)> =
+        change.numbers.iter().filter_map(|(id, s)| Some((s.after.clone()?, *id))).collect();
+    waiting::give(tx, &given).await
 }
 
 /// Says of persons without records where these went.

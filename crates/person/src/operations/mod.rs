@@ -4,6 +4,7 @@
 mod carry;
 mod preview;
 pub mod rules;
+pub(crate) mod waiting;
 
 use chrono::{DateTime, Utc};
 use contracts::Institutions;
@@ -13,11 +14,12 @@ use store::AuditEntry;
 use store::db::Retry;
 
 pub(crate) use carry::{
-    BY_HAND, all_pairs, carry_out_for, free_numbers, links, load, merged, pairs, take_back_run, write_run,
+    BY_HAND, all_pairs, carry_out_for, free_numbers, links, merged, pairs, take_back_run, write_run,
 };
 pub use carry::{Past, history, of_id};
 pub use preview::Preview;
 pub use rules::{Change, Decision, Order, PersonId, RecordId, Verdict, kind_name};
+pub(crate) use waiting::load_with_waiting;
 
 use crate::MasterIndex;
 

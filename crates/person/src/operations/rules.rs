@@ -89,6 +89,8 @@ pub struct State {
     pub pins: BTreeSet<(RecordId, String)>,
     /// Numbers of these records that are held by persons outside of this part.
     pub held_elsewhere: BTreeSet<Number>,
+    /// Persons that are here only because they would get a number that is freed, after all others.
+    pub waiting: BTreeSet<PersonId>,
 }
 
 /// What somebody wants done.
@@ -234,8 +236,15 @@ impl Change {
 
     /// Persons that it touches.
     pub fn persons(&self) -> BTreeSet<PersonId> {
+        let mut all = self.moved();
+        all.extend(self.numbers.keys());
+        all
+    }
+
+    /// Persons whose records it moves.
+    pub fn moved(&self) -> BTreeSet<PersonId> {
         let mut all: BTreeSet<PersonId> = self.links.values().flat_map(|s| [s.before, s.after]).collect();
-        all.extend(self.numbers.keys().chain(self.merged.keys()));
+        all.extend(self.merged.keys());
         all
     }
 
@@ -417,7 +426,8 @@ impl State {
     }
 
     /// Brings the numbers that persons hold into agreement with their records: who holds a number keeps it while a
-    /// record says so, otherwise the first person with such a record gets it; nobody gets one that is held elsewhere.
+    /// record says so, otherwise the first person with such a record gets it, of those who only wait as the last; nobody
+    /// gets one that is held elsewhere.
     pub fn settle(&mut self) {
         let mut by_number: BTreeMap<Number, BTreeSet<PersonId>> = BTreeMap::new();
         for record in self.records.values() {
@@ -436,7 +446,10 @@ impl State {
             if held {
                 continue;
             }
-            let free = persons.iter().find(|id| self.persons.get(id).is_none_or(|p| p.number.is_none()));
+            let free = persons
+                .iter()
+                .filter(|id| self.persons.get(id).is_none_or(|p| p.number.is_none()))
+                .min_by_key(|id| (self.waiting.contains(id), **id));
             if let Some(id) = free {
                 self.persons.entry(*id).or_default().number = Some(number);
             }
@@ -521,8 +534,16 @@ impl State {
                 next.pins.remove(&pin)
             };
         }
+        for id in change.numbers.keys() {
+            next.persons.entry(*id).or_default().number = None;
+        }
         for (id, step) in &change.numbers {
-            next.persons.entry(*id).or_default().number.clone_from(&step.after);
+            let held = step.after.as_ref().is_some_and(|n| {
+                next.held_elsewhere.contains(n) || next.persons.values().any(|p| p.number.as_ref() == Some(n))
+            });
+            if !held {
+                next.persons.entry(*id).or_default().number.clone_from(&step.after);
+            }
         }
         // A number may have been won or lost since by other records: what they say now holds.
         next.settle();
@@ -534,7 +555,10 @@ impl State {
 
     /// What may never be: two numbers in one person, two records that somebody told apart in one person.
     fn check(&self, change: &Change) -> Result<(), Refusal> {
-        for person in change.persons() {
+        let mut persons = change.persons();
+        // A number that counts again, or a decision, changes what may be in a person without moving anything.
+        persons.extend(change.records().iter().filter_map(|r| self.records.get(r)).map(|r| r.person));
+        for person in persons {
             let records = self.records_of(person);
             let numbers: BTreeSet<&Number> =
                 records.iter().filter_map(|r| self.records.get(r)?.number.as_ref()).collect();

@@ -112,3 +112,43 @@ fn an_undo_that_later_acts_stand_in_the_way_of_is_refused() {
     state.apply(&first.inverse()).unwrap();
     assert_eq!(shape(&state), "100=1 101=2 102=3");
 }
+
+#[test]
+fn who_only_waits_gets_a_freed_number_last_and_gives_it_back() {
+    // 100 waits for what 101 holds; whoever leaves 101 with the record takes it along.
+    let mut waits = state("1:a | 2:a 3");
+    waits.persons.get_mut(&100).unwrap().number = None;
+    waits.persons.get_mut(&101).unwrap().number = Some("a".to_owned());
+    waits.waiting.insert(100);
+    for (order, left) in [
+        (Order::Split { person: 101, records: vec![2] }, "100=1 101=3 900a=2"),
+        (Order::Disown { record: 2 }, "100a=1 101=2,3"),
+        (Order::Unlink { record: 3 }, "100=1 101a=2 900=3"),
+    ] {
+        let change = plan(&waits, &order, 900, &by()).unwrap();
+        let mut next = waits.clone();
+        next.apply(&change).unwrap();
+        assert_eq!(shape(&next), left, "{order:?}");
+        next.apply(&change.inverse()).unwrap();
+        assert_eq!(shape(&next), "100=1 101a=2,3", "undo of {order:?}");
+    }
+}
+
+#[test]
+fn what_comes_back_later_takes_nothing_from_others_and_breaks_no_rule() {
+    // Disowned, then somebody else got the number: the record is in dispute again, and its holder keeps the number.
+    let mut state = self::state("1:a 2");
+    let change = plan(&state, &Order::Disown { record: 1 }, 900, &by()).unwrap();
+    state.apply(&change).unwrap();
+    state.held_elsewhere.insert("a".to_owned());
+    state.apply(&change.inverse()).unwrap();
+    assert_eq!(shape(&state), "100=1,2");
+    // Disowned, then merged with another number: taking it back would leave two numbers in one person.
+    let mut state = self::state("1:a | 2:b");
+    let change = plan(&state, &Order::Disown { record: 1 }, 900, &by()).unwrap();
+    state.apply(&change).unwrap();
+    let merged = plan(&state, &Order::Merge { into: 101, from: 100 }, 900, &by()).unwrap();
+    state.apply(&merged).unwrap();
+    assert_eq!(state.apply(&change.inverse()).unwrap_err().code, "index.two_numbers");
+    assert_eq!(shape(&state), "101b=1,2");
+}

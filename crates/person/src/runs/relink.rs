@@ -18,7 +18,7 @@ use store::{AuditEntry, DbDoing, Tx};
 use super::everyone::{Filled, Progress, decisions, everyone, how_many, watched};
 use super::{APPLY, UNDO};
 use crate::operations::rules::{Change, Holder, State};
-use crate::operations::{load, take_back_run, write_run};
+use crate::operations::{load_with_waiting, take_back_run, write_run};
 use crate::{MasterIndex, recompute, review};
 
 /// Groups of people that are changed in one transaction.
@@ -287,7 +287,7 @@ impl MasterIndex {
             .map(|(grp, identity, from, to, target)| Move { grp, identity, from, to, target })
             .collect();
         let persons: BTreeSet<i64> = moves.iter().flat_map(|m| [Some(m.from), m.to]).flatten().collect();
-        let before = load(tx, &persons).await?;
+        let before = load_with_waiting(tx, &persons).await?;
         let mut state = before.clone();
         let mut stale = BTreeSet::new();
         for group in moves.chunk_by(|a, b| a.grp == b.grp) {

@@ -136,6 +136,12 @@ pub async fn assert_sound(db: &Db) {
             "select count(*) from identity_pair p join identity_record a on a.id = p.a
                 join identity_record b on b.id = p.b where p.verdict = 'apart' and a.person_id = b.person_id",
         ),
+        (
+            "a number that nobody holds though somebody waits for it",
+            "select count(*) from identity_record i join person p on p.id = i.person_id
+                where i.own_blind is not null and not i.number_disowned and p.citizen_blind is null
+                  and not exists (select from person h where h.citizen_blind = i.own_blind)",
+        ),
         ("a claim that was left", "select count(*) from link_claim"),
     ] {
         let found: i64 = sqlx::query_scalar(sql).fetch_one(db.pool()).await.unwrap();

@@ -152,12 +152,6 @@ async fn one(seed: u64, steps: usize) -> usize {
                             expected.persons.entry(id).or_default();
                         }
                         expected.apply(&done.change).unwrap_or_else(|e| panic!("{at} {order:?}: {e}"));
-                        // A number that nobody holds waits until a record that bears it is touched (docs/state.md).
-                        for (id, holder) in &mut expected.persons {
-                            if !done.change.numbers.contains_key(id) {
-                                holder.number = before.persons.get(id).and_then(|p| p.number.clone());
-                            }
-                        }
                         assert_eq!(read(&db).await, expected, "{at}: {order:?}");
                         if dice.roll(2) == 0 {
                             index.undo(&reach(), &Nobody, done.operation, "马上撤销", now).await.unwrap();
@@ -193,7 +187,7 @@ async fn one(seed: u64, steps: usize) -> usize {
 async fn any_sequence_agrees_with_the_model() {
     let mut carried_out = 0;
     // Decisions that contradict each other through a third record come up in long sequences only.
-    for (seed, steps) in [(1, 40), (2, 40), (3, 40), (4, 160), (5, 160)] {
+    for (seed, steps) in [(1, 40), (2, 40), (3, 40), (4, 160), (5, 160), (14, 160)] {
         carried_out += one(seed, steps).await;
     }
     assert!(carried_out > 30, "{carried_out} orders were carried out: too few to say anything");
