@@ -283,7 +283,8 @@ impl Platform {
             clock: clock.clone(),
             options: options.clone(),
         }))
-        .with_people(person.clone());
+        .with_people(person.clone())
+        .with_stored_codes(directory.clone());
         let identity = Identity::new(db.clone(), catalog.clone(), clock.clone(), directory.clone())?
             .with_options(options.clone())
             .with_people(person.clone())

@@ -11,7 +11,7 @@ use crate::value::Value;
 /// Compiled order of encoding. Fields go in the order of their names, each with a hash of its name before it and
 /// empty ones left out, so that adding or moving fields in a definition does not change the digests of old rows.
 #[derive(Debug)]
-pub(crate) struct Digester {
+pub struct Digester {
     order: Vec<(usize, u64)>,
 }
 
@@ -20,6 +20,8 @@ thread_local! {
 }
 
 impl Digester {
+    /// Of one data set.
+    #[must_use]
     pub fn new(dataset: &Dataset) -> Self {
         let mut order: Vec<usize> =
             (0..dataset.fields.len()).filter(|i| Some(*i) != dataset.revision).collect();
@@ -28,6 +30,8 @@ impl Digester {
         Self { order }
     }
 
+    /// The digest of values in the order of the data set's fields.
+    #[must_use]
     pub fn digest(&self, values: &[Value]) -> u128 {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.clear();

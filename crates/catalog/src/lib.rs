@@ -28,6 +28,7 @@ pub mod value;
 
 pub use check::Checker;
 pub use codes::{Code, CodeTable, CodeTables, LocalMap, LocalMaps, Retired};
+pub use digest::Digester;
 pub use files::{from_dir, shipped};
 pub use headings::{HeadingError, HeadingNames, Mapping, map_headings};
 pub use hierarchy::Hierarchy;

@@ -5,6 +5,7 @@
 mod identifiers;
 mod matching;
 mod stays;
+mod stored_codes;
 mod terminology;
 
 use std::collections::HashMap;
@@ -20,6 +21,10 @@ use store::{Gated, Tx};
 pub use identifiers::{CITIZEN_SYSTEM, LOCAL_NO_SYSTEM, institution_of_system, local_no_system};
 pub use matching::{Match, PersonMatcher};
 pub use stays::{Stay, Stays};
+pub use stored_codes::{
+    STORED_CODES, StoredChange, StoredCode, StoredCodes, StoredCodesAsked, StoredEnd, StoredPlace, StoredRun,
+    StoredStep,
+};
 pub use terminology::{CodeCounts, CodeDay, KeptCode, LocalSeen, Terminology};
 
 /// An institution as other contexts know it.

@@ -51,6 +51,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0005_divisions_upkeep",
         sql: include_str!("../migrations/0005_divisions_upkeep.sql"),
     },
+    Migration {
+        context: "directory",
+        name: "0006_code_translation",
+        sql: include_str!("../migrations/0006_code_translation.sql"),
+    },
 ];
 
 /// The channel on which processes tell each other that a registry changed.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use catalog::Catalog;
-use contracts::{Institutions, PersonCards};
+use contracts::{Institutions, PersonCards, StoredCodes};
 use kernel::{Error, Result};
 use protect::Domain;
 use store::reseal::{Form, Part, PartColumn};
@@ -69,24 +69,40 @@ impl std::fmt::Debug for People {
     }
 }
 
+#[derive(Clone)]
+struct Codes(Arc<dyn StoredCodes>);
+
+impl std::fmt::Debug for Codes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Codes")
+    }
+}
+
 /// The context: state of its handlers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// The pipeline.
     pub intake: Intake,
     people: Option<People>,
+    codes: Option<Codes>,
 }
 
 impl Exchange {
     /// The context over a pipeline.
     pub fn new(intake: Intake) -> Self {
-        Self { intake, people: None }
+        Self { intake, people: None, codes: None }
     }
 
     /// With whoever knows the people, for extracts.
     #[must_use]
     pub fn with_people(self, people: Arc<dyn PersonCards>) -> Self {
         Self { people: Some(People(people)), ..self }
+    }
+
+    /// With the register of maps that stored rows follow.
+    #[must_use]
+    pub fn with_stored_codes(self, codes: Arc<dyn StoredCodes>) -> Self {
+        Self { codes: Some(Codes(codes)), ..self }
     }
 
     fn people(&self) -> Result<Arc<dyn PersonCards>> {
@@ -103,6 +119,9 @@ impl Exchange {
     /// Registers the jobs of this context.
     pub fn register_jobs(&self, jobs: &mut store::jobs::Jobs) {
         quality::cross::register(jobs, self.clone());
+        if let Some(Codes(codes)) = &self.codes {
+            intake::stored::register(jobs, self.intake.clone(), codes.clone());
+        }
     }
 
     /// A receipt within reach.

@@ -10,7 +10,7 @@ use catalog::{Catalog, Checked, Dataset, FieldKind, Value};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use kernel::access::InstitutionId;
 use kernel::{Error, Result};
-use protect::{Domain, Opener};
+use protect::{Domain, Opener, Sealer};
 use rust_decimal::Decimal;
 use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, Row};
@@ -18,6 +18,10 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::copy::CopyRows;
 use crate::db::{Db, Tx};
 use crate::failure::DbDoing;
+
+mod correct;
+
+pub use correct::{Correction, Held, Looking, Page};
 
 /// How many identifiers one `nextval` reserves; the sequence is created with this increment.
 const ID_BLOCK: i64 = 10_000;
@@ -84,6 +88,8 @@ struct Statements {
     find: String,
     copy: String,
     history: String,
+    /// The same for versions that a reason ends, not a batch.
+    corrected: String,
     delete: String,
     /// For each field: the place its ciphertext is bound to, if it is protected.
     places: Vec<Option<String>>,
@@ -209,24 +215,17 @@ impl Facts {
                 }
             };
             outcomes[*i] = outcome;
-            copy.row();
-            copy.int8(fact_id);
-            match row.identity_id {
-                Some(id) => copy.int8(id),
-                None => copy.null(),
-            }
-            copy.int8(batch);
-            copy.timestamp(row.occurred_at);
-            copy.digest(row.checked.digest);
-            copy.int4(institution.get() as i32);
-            copy.int4(version);
-            copy.int4(i32::try_from(row.checked.number).unwrap_or(i32::MAX));
-            for (value, place) in row.checked.values.iter().zip(&sql.places) {
-                match (value, place, &sealer) {
-                    (Value::Text(text), Some(place), Some(sealer)) => copy.text(&sealer.text(place, text)?),
-                    _ => copy.value(value),
-                }
-            }
+            let fixed = Fixed {
+                fact_id,
+                identity_id: row.identity_id,
+                batch,
+                occurred_at: row.occurred_at,
+                digest: row.checked.digest,
+                institution,
+                version,
+                row_no: i32::try_from(row.checked.number).unwrap_or(i32::MAX),
+            };
+            put(&mut copy, &fixed, &row.checked.values, &sql.places, sealer.as_ref())?;
         }
         for (ended, is_withdrawal) in [(replaced, false), (withdrawn, true)] {
             end(tx, sql, target, ended, is_withdrawal).await?;
@@ -264,6 +263,48 @@ impl Facts {
             }
         }
     }
+}
+
+/// The columns that every fact has before its fields.
+struct Fixed {
+    fact_id: i64,
+    identity_id: Option<i64>,
+    batch: i64,
+    occurred_at: NaiveDateTime,
+    digest: u128,
+    institution: InstitutionId,
+    version: i32,
+    row_no: i32,
+}
+
+/// Adds a fact to a COPY, sealing what is protected.
+#[inline]
+fn put(
+    copy: &mut CopyRows,
+    fixed: &Fixed,
+    values: &[Value],
+    places: &[Option<String>],
+    sealer: Option<&Sealer>,
+) -> Result<()> {
+    copy.row();
+    copy.int8(fixed.fact_id);
+    match fixed.identity_id {
+        Some(id) => copy.int8(id),
+        None => copy.null(),
+    }
+    copy.int8(fixed.batch);
+    copy.timestamp(fixed.occurred_at);
+    copy.digest(fixed.digest);
+    copy.int4(fixed.institution.get() as i32);
+    copy.int4(fixed.version);
+    copy.int4(fixed.row_no);
+    for (value, place) in values.iter().zip(places) {
+        match (value, place, sealer) {
+            (Value::Text(text), Some(place), Some(sealer)) => copy.text(&sealer.text(place, text)?),
+            _ => copy.value(value),
+        }
+    }
+    Ok(())
 }
 
 /// Opens the protected ones among values read from a fact table. `values` follow the fields of the data set; those not
@@ -326,10 +367,17 @@ fn statements(dataset: &Dataset) -> Statements {
          from {table} f where f.id = any($5)",
         key_texts.join(", "),
     );
+    let corrected = format!(
+        "insert into fact_history (dataset, fact_id, institution_id, business_key, version, content, ended_at,
+             withdrawn, reason)
+         select $1, f.id, f.institution_id, array[{}], f.version, to_jsonb(f), $2, false, e.reason
+         from unnest($3::bigint[], $4::text[]) as e (id, reason) join {table} f on f.id = e.id",
+        key_texts.join(", "),
+    );
     let delete = format!("delete from {table} where id = any($1)");
     let places =
         dataset.fields.iter().enumerate().map(|(i, f)| f.protect.then(|| dataset.place(i))).collect();
-    Statements { find, copy, history, delete, places }
+    Statements { find, copy, history, corrected, delete, places }
 }
 
 async fn end(

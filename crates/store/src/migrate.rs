@@ -43,6 +43,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0006_audit_alerts",
         sql: include_str!("../migrations/0006_audit_alerts.sql"),
     },
+    Migration {
+        context: "store",
+        name: "0007_fact_corrections",
+        sql: include_str!("../migrations/0007_fact_corrections.sql"),
+    },
 ];
 
 /// Held while migrating; any constant that nobody else uses.

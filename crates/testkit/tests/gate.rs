@@ -37,6 +37,10 @@ const REVIEWED: &[(&str, &str, &str)] = include!("gate_reviewed.in");
 /// Who may use the door of background work, and for what.
 const BACKGROUND: &[(&str, &str)] = &[
     (
+        "crates/exchange/src/intake/stored.rs",
+        "writes stored rows anew when a map of an institution's own codes is approved or undone; shows nobody anything",
+    ),
+    (
         "crates/record/src/guard/classify.rs",
         "classifies entries again when definitions change; shows nobody anything",
     ),

@@ -15,5 +15,6 @@ mod permissions;
 mod probe;
 mod protect;
 mod stays;
+mod stored_codes;
 mod terms;
 mod uploads;

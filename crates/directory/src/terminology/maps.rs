@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The institution's engineer proposes; the terminology officer of the region decides; nobody decides on a proposal of
-//! their own. Lines stay as they were decided and are the history.
+//! their own. Lines stay as they were decided and are the history. Rows that are stored already follow ([`stored`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use store::audit::{self, AuditEntry};
 use store::{Db, DbDoing, Tx};
 
 use super::reader::{Grid, cell};
+use super::stored;
 use super::suggest::{Chosen, Suggestion, suggest};
 use crate::{Directory, Registry};
 
@@ -406,6 +407,11 @@ impl Directory {
                 .db("decide on proposals")?;
                 record_each(tx, if decision.approve { "codes.map_approve" } else { "codes.map_reject" }, &lines, caller, now)
                     .await?;
+                if decision.approve {
+                    let asked: Vec<(i64, i32)> =
+                        lines.iter().filter(|l| !own(&l.2)).map(|l| (l.0, l.1)).collect();
+                    stored::ask(tx, &asked, &caller.name, now).await?;
+                }
                 Ok(decided)
             })
             .await?;
@@ -415,7 +421,7 @@ impl Directory {
         Ok(decided)
     }
 
-    /// Ends approved maps (what they translated stays translated), or withdraws proposals; how many.
+    /// Ends approved maps (what they translated is put back to what the sender wrote), or withdraws proposals; how many.
     pub async fn end_maps(
         &self,
         institutions: &[i32],
@@ -448,6 +454,10 @@ impl Directory {
                 .await
                 .db("end maps")?;
                 record_each(tx, act, &lines, caller, now).await?;
+                if state == Ending::Undo {
+                    let asked: Vec<(i64, i32)> = lines.iter().map(|l| (l.0, l.1)).collect();
+                    stored::ask(tx, &asked, &caller.name, now).await?;
+                }
                 Ok(lines.len())
             })
             .await?;

@@ -6,6 +6,7 @@
 //! files loaded ──┘                                                └─ Checker of intake ─┐
 //! code_map: proposed → approved → ended ─ LocalMaps ──────────────────────────────────┘
 //!            └→ rejected, withdrawn          unknown codes ─ local_code, code_day, code_unmapped_day ─ coverage
+//!     approved, ended ─ code_translation ─ stored rows follow (carried out by `exchange`)
 //! ```
 //!
 //! Tables and maps are served from memory. Search indexes are built when a table is first searched.
@@ -18,6 +19,7 @@ pub mod maps;
 pub mod pages;
 mod panel;
 pub mod reader;
+pub mod stored;
 pub mod suggest;
 
 use std::collections::HashMap;

@@ -223,7 +223,7 @@ impl Inner {
 }
 
 /// What a row says about whose it is.
-fn demographics(person: &PersonFields, values: &[Value]) -> Demographics {
+pub(super) fn demographics(person: &PersonFields, values: &[Value]) -> Demographics {
     let text =
         |field: Option<usize>| field.and_then(|f| values[f].text()).map(str::to_owned).unwrap_or_default();
     let date = |field: Option<usize>| -> Option<NaiveDate> { field.and_then(|f| values[f].date()) };

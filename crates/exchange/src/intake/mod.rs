@@ -15,6 +15,7 @@ pub mod chunk;
 mod coding;
 mod process;
 mod resources;
+pub mod stored;
 mod tally;
 
 use std::collections::HashSet;

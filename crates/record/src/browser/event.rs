@@ -94,8 +94,10 @@ pub struct Version {
     pub number: i32,
     /// When it was replaced.
     pub ended: String,
-    /// The batch that replaced it.
-    pub batch: i64,
+    /// The batch that replaced it; none when the platform itself corrected it.
+    pub batch: Option<i64>,
+    /// Why the platform corrected it; empty when a batch did.
+    pub reason: String,
     /// Differences to the version after it.
     pub changes: Vec<(String, String, String)>,
 }
@@ -279,7 +281,7 @@ impl Browser {
         let known = self.known(tx, card).await?;
         let fact = self.fact(tx, dataset, fact, &known.identities).await?;
         let rows = sqlx::query(
-            "select version, content, ended_at, ended_by_batch from fact_history
+            "select version, content, ended_at, ended_by_batch, coalesce(reason, '') from fact_history
              where dataset = $1 and fact_id = $2 order by id desc limit 50",
         )
         .bind(dataset.number)
@@ -307,6 +309,7 @@ impl Browser {
                 number: row.try_get(0).db("read the history of a fact")?,
                 ended: kernel::clock::to_china(ended).format("%Y-%m-%d %H:%M").to_string(),
                 batch: row.try_get(3).db("read the history of a fact")?,
+                reason: row.try_get(4).db("read the history of a fact")?,
                 changes: changes(dataset, &then, &after, &tables),
             });
             after = then;

@@ -7,7 +7,7 @@ use web::ui::{
 };
 
 use super::Place;
-use super::event::{Body, EventView, Part, VersionsView};
+use super::event::{Body, EventView, Part, Version, VersionsView};
 use crate::fields::Shown;
 use crate::laboratory::ResultRow;
 
@@ -154,7 +154,7 @@ pub fn versions(place: &Place, view: &VersionsView) -> Markup {
             (web::ui::empty("没有更早的版本", "这条记录自上传以来没有更正过。", Some(("返回记录", &view.href))))
         }
         @for version in &view.versions {
-            (card_with(&format!("第 {} 版", version.number), html! { small { (version.ended) " 被批次 " (version.batch) " 更正" } }, html! {
+            (card_with(&format!("第 {} 版", version.number), ended(version), html! {
                 @if version.changes.is_empty() {
                     div.mk-card-body { p.mk-muted { "与其后一版内容相同。" } }
                 } @else {
@@ -164,6 +164,19 @@ pub fn versions(place: &Place, view: &VersionsView) -> Markup {
                     ))
                 }
             }))
+        }
+    }
+}
+
+/// When and by what a version was replaced.
+fn ended(version: &Version) -> Markup {
+    html! {
+        small {
+            (version.ended)
+            @match version.batch {
+                Some(batch) => { " 被批次 " (batch) " 更正" }
+                None => { " 由平台更正：" (version.reason) }
+            }
         }
     }
 }

@@ -197,7 +197,13 @@ fn pages(count: usize, text: &str) -> Vec<Markup> {
     let rows = results(count, text).into_iter().map(|row| (text.to_owned(), row)).collect();
     out.push(trend::page(&place, &TrendView { title: text.to_owned(), banner: banner(count, text), rows }));
     let change = (text.to_owned(), text.to_owned(), String::new());
-    let version = Version { number: 1, ended: text.to_owned(), batch: 1, changes: vec![change; count] };
+    let version = Version {
+        number: 1,
+        ended: text.to_owned(),
+        batch: count.is_multiple_of(2).then_some(1),
+        reason: text.to_owned(),
+        changes: vec![change; count],
+    };
     let versions = VersionsView {
         banner: banner(count, text),
         title: text.to_owned(),

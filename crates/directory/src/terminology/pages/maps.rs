@@ -16,7 +16,7 @@ use web::{Allowed, Frame, Reply};
 
 use super::{
     APPROVE, PAGE, PROPOSE, Sent, asked, cards, governed, institution_options, may, one, page_number,
-    reached, table_options, time, told,
+    reached, stored, table_options, time, told,
 };
 use crate::Directory;
 use crate::sheet::{self, SheetDownload};
@@ -78,7 +78,7 @@ pub(super) async fn page(
         decided(&directory, &allowed, &reach, &here, &state).await?
     };
     let body = html! {
-        (page_head(&[("代码表", "/codes")], "院内码对照", "医院自己的编码与标准编码的对照：医院提交，术语管理员审批，批准后上传的数据自动转换，院内编码同时保留。", html! {
+        (page_head(&[("代码表", "/codes")], "院内码对照", "医院自己的编码与标准编码的对照：医院提交，术语管理员审批，批准后上传的和已存的数据自动转换，院内编码同时保留。", html! {
             a.btn href="/code-coverage" { "编码覆盖率" }
             @if may(allowed.caller(), PROPOSE) { a.btn.btn-primary href="/code-maps/import" { "导入对照表" } }
         }))
@@ -113,6 +113,15 @@ async fn decided(
     let total = directory.maps_count(&filter).await?.unsigned_abs();
     let page = page_number(here, total);
     let lines = directory.maps(&filter, PAGE as i64, (page as i64 - 1) * PAGE as i64).await?;
+    let followed = matches!(state, "approved" | "ended");
+    let of_lines = match followed {
+        true => directory.stored_of_lines(&lines.iter().map(|line| line.id).collect::<Vec<_>>()).await?,
+        false => Default::default(),
+    };
+    let runs = match followed {
+        true => stored::runs(directory, here, &cards, &institutions, may(allowed.caller(), APPROVE)).await?,
+        false => html! {},
+    };
     let tables = directory.tables_now();
     let decides = may(allowed.caller(), APPROVE) && matches!(state, "proposed" | "approved");
     let takes_back = !decides && may(allowed.caller(), PROPOSE) && state == "proposed";
@@ -120,7 +129,7 @@ async fn decided(
         let name =
             cards.iter().find(|c| c.id.get() as i32 == line.institution_id).map_or("", |c| &*c.short_name);
         let gone = tables.get(&line.table_id).is_some_and(|t| !t.contains(&line.standard_code));
-        Row::plain(vec![
+        let mut cells = vec![
             html! { @if decides || takes_back { input type="checkbox" name="id" value=(line.id) form="decide" aria-label="选择"; } },
             html! { (name) br; small.mk-muted { (tables.get(&line.table_id).map_or(line.table_id.as_str(), |t| &t.name)) } },
             html! { (line.local_code) br; small { (line.local_name) } },
@@ -136,8 +145,23 @@ async fn decided(
                 @if let Some(from) = line.valid_from { br; small.mk-muted { (from) " 起" @if let Some(to) = line.valid_to { "，" (to) " 停" } } }
                 @if !line.note.is_empty() { br; small { (line.note) } }
             },
-        ])
+        ];
+        if followed {
+            cells.push(stored::cell(of_lines.get(&line.id), state == "ended"));
+        }
+        Row::plain(cells)
     };
+    let mut columns = vec![
+        Column::text(""),
+        Column::text("机构"),
+        Column::text("院内编码"),
+        Column::text("标准编码"),
+        Column::text("依据"),
+        Column::number("累计行数"),
+        Column::text("提交"),
+        Column::text("状态"),
+    ];
+    columns.extend(followed.then(|| Column::text("存量数据")));
     let rows: Vec<Row> = lines.iter().map(row).collect();
     let (institution_choices, table_choices) = (institution_options(&cards), table_options(directory));
     let least: Vec<(String, String)> = ["0.95", "0.9", "0.8"]
@@ -155,7 +179,7 @@ async fn decided(
         (true, _, _) => html! {
             form.mk-form-line id="decide" method="post" action="/code-maps/undo" {
                 (kept(here)) button.btn type="submit" { "停用选中的对照" }
-                span.mk-muted { "之后上传的数据不再按它转换，已转换的数据不变" }
+                span.mk-muted { "之后上传的数据不再按它转换，已转换的数据恢复为院内编码" }
             }
         },
         (_, true, _) => html! {
@@ -168,10 +192,7 @@ async fn decided(
             filters: &filters,
             total: Some(total),
             unit: "条对照",
-            columns: &[
-                Column::text(""), Column::text("机构"), Column::text("院内编码"), Column::text("标准编码"),
-                Column::text("依据"), Column::number("累计行数"), Column::text("提交"), Column::text("状态"),
-            ],
+            columns: &columns,
             rows,
             paging: Paging::Numbered { page, per_page: PAGE as u64, total },
             exports: &[Export { label: "导出 CSV", path: "/code-maps.csv" }, Export { label: "导出 XLSX", path: "/code-maps.xlsx" }],
@@ -179,6 +200,7 @@ async fn decided(
             empty_action: None,
         }))
         @if !lines.is_empty() { (acts) }
+        (runs)
     })
 }
 
@@ -407,6 +429,16 @@ pub(super) async fn decide(
     let form = Here::new("", &body);
     let reach = allowed.reach(Purpose::of("administration"))?;
     let mut institutions = governed(&directory, &reach);
+    if form.get("act") == Some("follow") {
+        let card = one_filter(&directory, &reach, &form)?;
+        let card = card.filter(|card| institutions.iter().any(|id| i64::from(*id) == card.id.get()));
+        let card = card.ok_or_else(|| {
+            Refusal::not_found("institution.unknown", "没有这个机构，或不在您的权限范围内。")
+        })?;
+        let (caller, now) = (allowed.caller(), directory.now());
+        let going = directory.follow_again(card.id.get() as i32, caller, now).await?;
+        return Ok(back(&form, "follow", usize::from(going), 0));
+    }
     let (approve, ids) = match form.get("act") {
         Some("approve_all") => {
             let least = form
@@ -469,7 +501,7 @@ pub(super) async fn withdraw(
     Ok(back(&form, "withdrawn", n, 0))
 }
 
-const HEADS: [&str; 14] = [
+const HEADS: [&str; 15] = [
     "机构",
     "代码表",
     "院内编码",
@@ -484,6 +516,7 @@ const HEADS: [&str; 14] = [
     "审批人",
     "施行",
     "停用",
+    "存量数据",
 ];
 
 async fn exported(directory: &Directory, allowed: &Allowed, here: &Here) -> Result<Vec<Vec<String>>> {
@@ -502,8 +535,10 @@ async fn exported(directory: &Directory, allowed: &Allowed, here: &Here) -> Resu
         at_least: here.get("least").and_then(|l| l.parse().ok()),
     };
     let lines = directory.maps(&filter, EXPORT, 0).await?;
+    let of_lines = directory.stored_of_lines(&lines.iter().map(|line| line.id).collect::<Vec<_>>()).await?;
     let day = |day: Option<chrono::NaiveDate>| day.map(|d| d.to_string()).unwrap_or_default();
     let row = |m: MapLine| {
+        let stored = stored::words(of_lines.get(&m.id), m.state == "ended");
         vec![
             cards
                 .iter()
@@ -523,6 +558,7 @@ async fn exported(directory: &Directory, allowed: &Allowed, here: &Here) -> Resu
             m.decided_by.unwrap_or_default(),
             day(m.valid_from),
             day(m.valid_to),
+            stored,
         ]
     };
     Ok(lines.into_iter().map(row).collect())

@@ -4,6 +4,7 @@ mod codes;
 mod coverage;
 mod editions;
 mod maps;
+mod stored;
 
 use std::sync::Arc;
 
@@ -149,14 +150,22 @@ fn told(here: &Here) -> Markup {
     let own = here.get("own").and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
     let (title, text) = match here.get("done") {
         Some("proposed") => {
-            (format!("已提交 {count} 条对照"), "审批通过后，新上传的数据会自动转换为标准编码。")
+            (format!("已提交 {count} 条对照"), "审批通过后，新上传的和已存的数据会自动转换为标准编码。")
         }
-        Some("approved") => {
-            (format!("已批准 {count} 条对照"), "即刻生效：之后上传的数据按对照转换，院内编码同时保留。")
-        }
+        Some("approved") => (
+            format!("已批准 {count} 条对照"),
+            "即刻生效：之后上传的数据按对照转换，已存的数据在后台转换，院内编码同时保留。",
+        ),
         Some("rejected") => (format!("已退回 {count} 条对照"), "医院可以看到退回的理由，更正后重新提交。"),
         Some("withdrawn") => (format!("已撤回 {count} 条对照"), ""),
-        Some("ended") => (format!("已停用 {count} 条对照"), "之后上传的数据不再按它转换；已转换的数据不变。"),
+        Some("ended") => (
+            format!("已停用 {count} 条对照"),
+            "之后上传的数据不再按它转换；已转换的数据在后台恢复为院内编码。",
+        ),
+        Some("follow") if count > 0 => {
+            ("已安排继续转换存量数据".to_owned(), "后台从中断处接着进行，稍后刷新本页查看进度。")
+        }
+        Some("follow") => ("没有未完成的存量数据转换".to_owned(), "可能刚刚已经完成，见下方的记录。"),
         Some("validity") => ("施行日期已修改".to_owned(), ""),
         Some("loaded") => ("新版本已导入".to_owned(), "变化见下方的版本列表，可与任一版本比较。"),
         _ => return html! {},
