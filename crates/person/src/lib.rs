@@ -80,6 +80,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { context: "person", name: "0014_rows", sql: include_str!("../migrations/0014_rows.sql") },
     Migration {
         context: "person",
+        name: "0015_fewer_indexes",
+        sql: include_str!("../migrations/0015_fewer_indexes.sql"),
+    },
+    Migration {
+        context: "person",
         name: "0016_one_death",
         sql: include_str!("../migrations/0016_one_death.sql"),
     },

@@ -41,7 +41,7 @@ impl MasterIndex {
         known.apply(described);
         let items = [Item::new(&engine, "", known, None)];
         let cap = self.candidates_per_key();
-        let found = nearby::look(tx, 0, &items, &BTreeSet::new(), cap, false).await?;
+        let found = nearby::look(tx, 0, &items, &BTreeSet::new(), cap).await?;
         let found = nearby::read(tx, &engine, &items, &found, cap, now).await?;
         let nodes = &found.around.nodes;
         let (link, _) = engine.model.thresholds();

@@ -225,7 +225,6 @@ impl MasterIndex {
         }
 
         let mut records = gather::records(tx, institution, &to_read).await?;
-        let mut changed: Vec<(&str, i64)> = Vec::new();
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             for local_no in to_read {
@@ -238,28 +237,14 @@ impl MasterIndex {
                     }
                     continue;
                 };
-                if changed_by(&record.known, rows).is_some() {
-                    changed.push((local_no, record.id));
+                if let Some(next) = changed_by(&record.known, rows) {
+                    items.push(Item::new(&engine, local_no, next, Some(record)));
                 } else {
                     answers.insert(local_no.to_owned(), record.id);
                     if record.settled {
                         let registered = record.known.registered;
                         seen.remember(institution, local_no, record.id, registered, rows.iter().copied());
                     }
-                }
-            }
-        }
-        if !changed.is_empty() {
-            // Somebody else may have changed them since: lock, read again, compare again.
-            let ids: Vec<i64> = changed.iter().map(|(_, id)| *id).collect();
-            gather::lock(tx, &ids).await?;
-            let local_nos: Vec<&str> = changed.iter().map(|(no, _)| *no).collect();
-            let mut records = gather::records(tx, institution, &local_nos).await?;
-            for (local_no, id) in changed {
-                answers.insert(local_no.to_owned(), id);
-                let Some(record) = records.remove(local_no) else { continue };
-                if let Some(next) = changed_by(&record.known, &open[local_no]) {
-                    items.push(Item::new(&engine, local_no, next, Some(record)));
                 }
             }
         }
@@ -270,7 +255,7 @@ impl MasterIndex {
         Ok(answers)
     }
 
-    /// Links records and writes them. What somebody else registered meanwhile is left for the next round.
+    /// Links records and writes them. What somebody else registered or changed meanwhile is left for the next round.
     #[allow(clippy::too_many_arguments)]
     async fn place(
         &self,
@@ -286,7 +271,7 @@ impl MasterIndex {
         let cap = self.candidates_per_key();
         let mut claims = nearby::claims(tx, institution, &items)?;
         for _ in 0..ROUNDS {
-            let found = nearby::look(tx, institution, &items, &claims, cap, expected).await?;
+            let found = nearby::look(tx, institution, &items, &claims, cap).await?;
             if expected && !found.meanwhile.is_empty() {
                 return Ok(());
             }
@@ -300,13 +285,18 @@ impl MasterIndex {
             let plan = decide::decide(engine, &around.around);
             store::crash::point("person.decided");
             let place = write::Place { institution, batch, now };
-            let Some(inserted) = write::write(self, tx, engine, &mut items, &around, plan, place).await?
-            else {
-                continue;
-            };
-            store::crash::point("person.linked");
-            answers.extend(inserted);
-            return Ok(());
+            let known: Vec<(String, i64)> =
+                items.iter().filter_map(|i| Some((i.local_no.to_owned(), i.before.as_ref()?.id))).collect();
+            match write::write(self, tx, engine, &mut items, &around, plan, place).await? {
+                Some(inserted) => {
+                    store::crash::point("person.linked");
+                    answers.extend(inserted.into_iter().chain(known));
+                    return Ok(());
+                }
+                // A record that somebody else may have changed is read again.
+                None if !known.is_empty() => return Ok(()),
+                None => {}
+            }
         }
         Err(Error::fault("link records", "other transactions kept changing the persons nearby"))
     }

@@ -72,27 +72,24 @@ pub(super) fn claims(tx: &Tx<'_>, institution: i64, items: &[Item<'_>]) -> Resul
 
 /// Takes part in the table of claims and looks who shares a key. Whoever registers the same person at this moment waits
 /// here until this transaction ends, and then sees what it did. The rows of the claims are gone again at once; what makes
-/// others wait is that they were written by a transaction that has not ended. When all are expected to be new and one is
-/// not, that is told and nothing claimed.
+/// others wait is that they were written by a transaction that has not ended.
 pub(super) async fn look(
     tx: &mut Tx<'_>,
     institution: i64,
     items: &[Item<'_>],
     claims: &BTreeSet<i64>,
     cap: i64,
-    expected: bool,
 ) -> Result<Found> {
     let new: Vec<&str> = items.iter().filter(|i| i.before.is_none()).map(|i| i.local_no).collect();
     let keys: BTreeSet<i64> = items.iter().flat_map(|i| i.keys.iter().map(|(key, _)| *key)).collect();
     // A key with too many records tells nobody apart: narrower ones find the same person.
     let rows: Vec<(Option<String>, Option<i64>, Option<i64>)> =
-        sqlx::query_as("select local_no, key, identity_id from person_look($1, $2, $3, $4, $5, $6)")
+        sqlx::query_as("select local_no, key, identity_id from person_look($1, $2, $3, $4, $5)")
             .bind(claims.iter().copied().collect::<Vec<_>>())
             .bind(institution as i32)
             .bind(&new)
             .bind(keys.into_iter().collect::<Vec<_>>())
             .bind(cap as i32 + 1)
-            .bind(expected)
             .fetch_all(&mut **tx)
             .await
             .db("claim who is being registered and find records by their keys")?;
@@ -107,10 +104,13 @@ pub(super) async fn look(
     Ok(found)
 }
 
-/// Holds claims (sorted) until the transaction ends.
-pub(crate) async fn hold(tx: &mut Tx<'_>, keys: &[i64]) -> Result<()> {
-    sqlx::query("select person_claims($1, 0, '{}')")
-        .bind(keys)
+/// Holds claims until the transaction ends.
+pub(crate) async fn hold(tx: &mut Tx<'_>, keys: &BTreeSet<i64>) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("select person_look($1, 0, '{}', '{}', 0)")
+        .bind(keys.iter().copied().collect::<Vec<_>>())
         .execute(&mut **tx)
         .await
         .db("claim citizen numbers")?;

@@ -127,6 +127,8 @@ const PUT: &str = "
     ), told as (
         insert into identity_event (identity_id, to_person, kind, rule, model_version, weight, at, batch_id)
         select r.id, r.person_id, 'registered', r.link_rule, $7, r.weight, $2, $8 from r join put on put.id = r.id
+    ), noted as (
+        insert into search_pending (identity_id) select id from put
     )
     select still.so, put.id, put.local_no from still left join put on true";
 

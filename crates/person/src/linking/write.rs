@@ -30,10 +30,12 @@ pub(super) struct Place {
 fn touched(plan: &Plan, items: &[Item<'_>], nearby: &Nearby) -> BTreeMap<PersonId, i32> {
     let mut persons: BTreeSet<PersonId> = plan.change.persons();
     for (at, item) in items.iter().enumerate() {
-        persons.extend(item.before.as_ref().map(|b| b.person_id));
         persons.extend(plan.next.records.get(&id_of(at, item)).map(|r| r.person));
     }
-    persons.into_iter().filter_map(|id| Some((id, *nearby.versions.get(&id)?))).collect()
+    let before = items.iter().filter_map(|i| i.before.as_ref()).map(|b| (b.person_id, b.version));
+    // A record of the chunk was read before its neighbours: who changed it in between is seen by the earlier count.
+    let nearby = persons.into_iter().filter_map(|id| Some((id, *nearby.versions.get(&id)?)));
+    nearby.chain(before).collect()
 }
 
 /// The number of a record of the chunk in the plan.

@@ -141,6 +141,19 @@ async fn persons_of(tx: &mut Tx<'_>, records: &[RecordId]) -> Result<BTreeMap<Re
 pub(crate) async fn load(tx: &mut Tx<'_>, persons: &BTreeSet<PersonId>) -> Result<State> {
     let ids: Vec<i64> = persons.iter().copied().collect();
     let mut state = State::default();
+    // In the order of the linker: claims, persons, records. Whoever registers one of these numbers at this moment waits, or
+    // is waited for.
+    let held: BTreeSet<i64> = sqlx::query_scalar::<_, String>(
+        "select encode(own_blind, 'hex') from identity_record where person_id = any($1) and own_blind is not null",
+    )
+    .bind(&ids)
+    .fetch_all(&mut **tx)
+    .await
+    .db("read the numbers of records")?
+    .iter()
+    .map(|number| linking::claim_of_number(number))
+    .collect();
+    linking::hold(tx, &held).await?;
     let rows = sqlx::query(
         "select id, encode(citizen_blind, 'hex') as number, merged_into from person where id = any($1)
          order by id for no key update",
@@ -192,9 +205,9 @@ pub(crate) async fn load(tx: &mut Tx<'_>, persons: &BTreeSet<PersonId>) -> Resul
             .db("read pins")?;
     state.pins = pins.into_iter().collect();
     let numbers: BTreeSet<&String> = state.records.values().filter_map(|r| r.any_number.as_ref()).collect();
-    // Whoever registers one of these numbers at this moment waits, or is waited for.
+    // Those that came in between, rarely.
     let claims: BTreeSet<i64> = numbers.iter().map(|n| linking::claim_of_number(n)).collect();
-    linking::hold(tx, &claims.into_iter().collect::<Vec<_>>()).await?;
+    linking::hold(tx, &claims.difference(&held).copied().collect()).await?;
     state.held_elsewhere = sqlx::query_scalar::<_, String>(
         "select encode(citizen_blind, 'hex') from person
          where citizen_blind in (select decode(n, 'hex') from unnest($1::text[]) as n) and id <> all($2)",

@@ -101,12 +101,14 @@ const BY_NUMBER: &str = "
                           else c.since <= $17 and (c.until is null or c.until >= $17) end
     ), hit as materialized (
         (select person_id, 0 as rank from identity_record where citizen_blind = $8 limit $5)
-        union all (select person_id, 1 from identity_record where credential_blind = $9 limit $5)
+        union all (select person_id, 1 from identity_record
+            where credential_blind = $9 and citizen_blind is null limit $5)
         union all (select person_id, 2 from identity_record where card_blind = $10 limit $5)
         union all (select person_id, 3 from identity_record where phone_blind = $11 limit $5)
         union all (select person_id, 4 from identity_record where local_no = $1 limit $5)
-        -- what is still plain; these indexes are empty once everything is encrypted
-        union all (select person_id, 0 from identity_record where citizen_id = $2 and citizen_blind is null limit $5)
+        -- what is still plain; the index of these is empty once everything is encrypted
+        union all (select person_id, 0 from identity_record
+            where citizen_id = $2 and citizen_id is not null and citizen_blind is null limit $5)
         union all (select person_id, 1 from identity_record
             where credential_no = $1 and credential_no <> '' and credential_blind is null limit $5)
         union all (select person_id, 2 from identity_record
