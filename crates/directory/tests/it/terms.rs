@@ -568,3 +568,82 @@ async fn what_was_translated_is_kept_beside_the_fact_and_forgotten_with_it() {
     write(&counts).await;
     assert_eq!(w.number("select fact_id from code_kept").await, 1);
 }
+
+#[tokio::test]
+async fn decisions_ask_for_stored_rows_to_follow_and_join_the_run_that_waits() {
+    let w = world().await;
+    let propose = async |local: &str| {
+        let form = format!("table=icd10&local_code={local}&standard_code=I10.x00");
+        w.post("engineer", "/code-maps/propose", &form).await;
+        w.number("select max(id) from code_map").await
+    };
+    let waiting = "select count(*) from code_translation where state = 'waiting'";
+    let jobs = "select count(*) from job where kind = 'exchange.stored_codes'";
+    let (first, second, third) = (propose("A1").await, propose("A2").await, propose("A3").await);
+    w.post("officer", "/code-maps/decide", &format!("act=reject&note=x&id={third}")).await;
+    assert_eq!((w.number(waiting).await, w.number(jobs).await), (0, 0), "a refusal changes no row");
+    w.post("officer", "/code-maps/decide", &format!("act=approve&id={first}")).await;
+    w.post("officer", "/code-maps/decide", &format!("act=approve&id={second}")).await;
+    assert_eq!((w.number(waiting).await, w.number(jobs).await), (1, 1), "one run, one job");
+    assert_eq!(w.number("select count(*) from code_translation_line").await, 2);
+    // One under way takes no more lines: another one waits behind it.
+    sqlx::query("update code_translation set state = 'running'").execute(w.db.db().pool()).await.unwrap();
+    w.post("officer", "/code-maps/undo", &format!("id={first}")).await;
+    assert_eq!((w.number(waiting).await, w.number("select count(*) from code_translation").await), (1, 2));
+    let page = w.page("engineer", "/code-maps?state=approved").await;
+    assert!(page.contains("存量数据转换") && page.contains("进行中") && page.contains("等待开始"), "{page}");
+    assert!(!w.page("stranger", "/code-maps?state=approved").await.contains("存量数据转换"));
+
+    // Going on is for who approves maps of the region, and only of institutions there.
+    sqlx::query("update code_translation set state = 'failed', gave_up = true, failure = '磁盘已满'")
+        .execute(w.db.db().pool())
+        .await
+        .unwrap();
+    let page = w.page("officer", "/code-maps?state=approved").await;
+    assert!(page.contains("磁盘已满") && page.contains("从中断处继续"), "{page}");
+    assert!(!w.page("engineer", "/code-maps?state=approved").await.contains("从中断处继续"));
+    let go_on = "act=follow&institution=H1&state=approved";
+    for (who, expected) in [
+        ("engineer", StatusCode::FORBIDDEN),
+        ("county", StatusCode::NOT_FOUND),
+        ("director", StatusCode::NOT_FOUND),
+        ("officer", StatusCode::SEE_OTHER),
+    ] {
+        let (status, place) = w.post(who, "/code-maps/decide", go_on).await;
+        assert_eq!(status, expected, "{who}");
+        if expected == StatusCode::SEE_OTHER {
+            assert!(w.page("officer", &place).await.contains("已安排继续转换"), "{place}");
+        }
+    }
+    assert_eq!(w.number("select count(*) from code_translation where gave_up").await, 0);
+    assert_eq!(w.number("select count(*) from audit_entry where act = 'codes.map_stored_again'").await, 1);
+}
+
+#[tokio::test]
+async fn maps_approved_before_the_upgrade_are_followed_after_it() {
+    let before: Vec<_> = directory::MIGRATIONS.iter().filter(|m| m.name < "0006").copied().collect();
+    let db = TestDb::create(&[store::migrate::MIGRATIONS, &before].concat(), &[]).await;
+    sqlx::query(
+        "insert into code_map (institution_id, table_id, local_code, standard_code, standard_name, state, proposed_at,
+            proposed_by)
+         select i, 'icd10', c, 'I10', '', s, now(), 'x'
+         from (values (1, 'A', 'approved'), (1, 'B', 'approved'), (2, 'A', 'approved'), (3, 'A', 'ended')) v (i, c, s)",
+    )
+    .execute(db.db().pool())
+    .await
+    .unwrap();
+    let all = [store::migrate::MIGRATIONS, directory::MIGRATIONS].concat();
+    store::migrate(db.db().pool(), &all).await.unwrap();
+    let asked: Vec<(i32, i64, i64)> = sqlx::query_as(
+        "select t.institution_id, count(l.map_id),
+            (select count(*) from job j where j.subject = t.institution_id::text and j.kind = $1
+                and j.body = jsonb_build_object('institution', t.institution_id))
+         from code_translation t join code_translation_line l on l.translation_id = t.id
+         where t.state = 'waiting' group by 1 order by 1",
+    )
+    .bind(contracts::STORED_CODES)
+    .fetch_all(db.db().pool())
+    .await
+    .unwrap();
+    assert_eq!(asked, [(1, 2, 1), (2, 1, 1)]);
+}

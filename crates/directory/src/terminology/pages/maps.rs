@@ -118,8 +118,12 @@ async fn decided(
         true => directory.stored_of_lines(&lines.iter().map(|line| line.id).collect::<Vec<_>>()).await?,
         false => Default::default(),
     };
+    let may_go_on = match may(allowed.caller(), APPROVE) {
+        true => governed(directory, reach),
+        false => Vec::new(),
+    };
     let runs = match followed {
-        true => stored::runs(directory, here, &cards, &institutions, may(allowed.caller(), APPROVE)).await?,
+        true => stored::runs(directory, here, &cards, &institutions, &may_go_on).await?,
         false => html! {},
     };
     let tables = directory.tables_now();

@@ -57,13 +57,14 @@ pub(super) fn cell(line: Option<&LineRun>, ended: bool) -> Markup {
     }
 }
 
-/// The card with the latest runs; nothing when there was none. `decides`: whether the reader may start one again.
+/// The card with the latest runs; nothing when there was none. `decides`: the institutions for which the reader may go
+/// on with one.
 pub(super) async fn runs(
     directory: &Directory,
     here: &Here,
     cards: &[Arc<InstitutionCard>],
     institutions: &[i32],
-    decides: bool,
+    decides: &[i32],
 ) -> Result<Markup> {
     let runs = directory.stored_runs(institutions, RUNS).await?;
     if runs.is_empty() {
@@ -79,7 +80,7 @@ pub(super) async fn runs(
                 (state_badge(run, now))
                 @if let Some(why) = &run.failure { br; small { (why) } }
                 @if run.stalled(now) {
-                    @if let Some(card) = institution.filter(|_| decides) {
+                    @if let Some(card) = institution.filter(|_| decides.contains(&run.institution_id)) {
                         form.mk-form-line method="post" action="/code-maps/decide" {
                             input type="hidden" name="institution" value=(card.code);
                             input type="hidden" name="state" value=(here.get("state").unwrap_or("approved"));
