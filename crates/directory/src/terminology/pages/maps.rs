@@ -146,7 +146,7 @@ async fn decided(
             html! {
                 (state_badge(&line.state))
                 @if let (Some(by), Some(at)) = (&line.decided_by, line.decided_at) { br; small.mk-muted { (by) " " (time(at)) } }
-                @if let Some(from) = line.valid_from { br; small.mk-muted { (from) " 起" @if let Some(to) = line.valid_to { "，" (to) " 停" } } }
+                @if let Some(from) = line.valid_from { small.mk-muted { (from) " 起" @if let Some(to) = line.valid_to { "，" (to) " 停" } } }
                 @if !line.note.is_empty() { br; small { (line.note) } }
             },
         ];
@@ -180,12 +180,18 @@ async fn decided(
     filters.push(Filter::Choice { name: "least", label: "相似度", options: &least });
     let acts = match (decides, takes_back, state) {
         (true, _, "proposed") => deciding(here, total),
-        (true, _, _) => html! {
-            form.mk-form-line id="decide" method="post" action="/code-maps/undo" {
-                (kept(here)) button.btn type="submit" { "停用选中的对照" }
-                span.mk-muted { "之后上传的数据不再按它转换，已转换的数据恢复为院内编码" }
-            }
-        },
+        (true, _, _) => card(
+            "停用",
+            html! {
+                form.mk-form id="decide" method="post" action="/code-maps/undo" {
+                    (kept(here))
+                    div.mk-form-acts {
+                        button.btn type="submit" { "停用选中的对照" }
+                        span.mk-muted { "之后上传的数据不再按它转换，已转换的数据恢复为院内编码" }
+                    }
+                }
+            },
+        ),
         (_, true, _) => html! {
             form.mk-form-line id="decide" method="post" action="/code-maps/withdraw" { (kept(here)) button.btn type="submit" { "撤回选中的" } }
         },
