@@ -11,6 +11,7 @@ mod index;
 mod interface;
 mod linking;
 mod model_checked;
+mod numbers;
 mod places;
 mod scraps;
 mod search;
