@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use web::{Allowed, Reply};
 
-use super::Interface;
-use crate::operations::{Done, Order, Preview};
+use super::{Interface, result};
+use crate::operations::{Done, Order, Preview, Wished};
 
 /// An order with its reason.
 #[derive(Debug, Deserialize)]
@@ -74,7 +74,7 @@ pub(super) async fn undo(
     Ok(Json(told(&done)))
 }
 
-fn invalid(message: impl Into<String>) -> Refusal {
+pub(super) fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::invalid("fhir.merge", message)
 }
 
@@ -86,6 +86,8 @@ struct Wanted {
     reason: String,
     /// Only say what would happen.
     preview: bool,
+    /// How the target shall be shown afterwards.
+    result: Option<Wished>,
 }
 
 /// Understands a `$merge`.
@@ -102,9 +104,6 @@ fn wanted(body: &[u8]) -> Result<Wanted, Refusal> {
         // Merging because a flag could not be read would be the worse of the two mistakes.
         Some(_) => return Err(invalid("参数 preview 应是 valueBoolean，值为 true 或 false。")),
     };
-    if named("result-patient").is_some() {
-        return Err(invalid("不接受 result-patient：合并后显示哪个值由平台按来源选取，可在平台上指定。"));
-    }
     let person = |name: &str| {
         named(name)
             .and_then(|p| p["valueReference"]["reference"].as_str())
@@ -113,13 +112,10 @@ fn wanted(body: &[u8]) -> Result<Wanted, Refusal> {
             .filter(|id| *id > 0)
             .ok_or_else(|| invalid(format!("缺少参数 {name}，应形如 {{\"reference\": \"Patient/42\"}}。")))
     };
+    let (from, into) = (person("source-patient")?, person("target-patient")?);
+    let result = named("result-patient").map(|p| result::wished(&p["resource"], into, from)).transpose()?;
     let reason = named("reason").and_then(|p| p["valueString"].as_str()).unwrap_or_default();
-    Ok(Wanted {
-        from: person("source-patient")?,
-        into: person("target-patient")?,
-        reason: reason.to_owned(),
-        preview,
-    })
+    Ok(Wanted { from, into, reason: reason.to_owned(), preview, result })
 }
 
 fn issue(text: String) -> Value {
@@ -187,22 +183,27 @@ fn patient(interface: &Interface, from: i64, card: &PersonCard) -> Value {
 }
 
 /// `POST /fhir/Patient/$merge`: the records of `source-patient` go to `target-patient`. `reason` (valueString) is required,
-/// but for a `preview`, which says what would happen and does nothing.
+/// but for a `preview`, which says what would happen and does nothing. `result-patient` chooses among the values that the
+/// registrations of both have.
 pub(super) async fn merge(
     State(interface): State<Interface>,
     allowed: Allowed,
     body: axum::body::Bytes,
 ) -> Reply<Response> {
-    let Wanted { from, into, reason, preview } = wanted(&body)?;
+    let Wanted { from, into, reason, preview, result } = wanted(&body)?;
     let reach = allowed.reach(Purpose::of("identity"))?;
     let order = Order::Merge { into, from };
     let now = interface.clock.now();
     if preview {
         let why = if reason.trim().is_empty() { "接口预览合并" } else { &reason };
-        let seen = interface.index.preview(&reach, &*interface.institutions, &order, why, now).await?;
+        let seen = interface
+            .index
+            .preview(&reach, &*interface.institutions, &order, result.as_ref(), why, now)
+            .await?;
         return Ok(fhir(&foretold(&interface, from, &seen)));
     }
-    let done = interface.index.operate(&reach, &*interface.institutions, &order, &reason, now).await?;
+    let at = &*interface.institutions;
+    let done = interface.index.operate_as(&reach, at, &order, result.as_ref(), &reason, now).await?;
     let told = issue(format!("已合并，操作编号 {}，可以撤销。", done.operation));
     let outcome = json!({ "resourceType": "OperationOutcome", "issue": [told] });
     let answer = json!({ "resourceType": "Parameters", "parameter": [
@@ -232,7 +233,10 @@ mod tests {
             reference("target-patient", "https://a/fhir/Patient/1"),
             { "name": "reason", "valueString": "同一人两次建档" },
         ]));
-        let asked = Wanted { from: 2, into: 1, reason: "同一人两次建档".to_owned(), preview: false };
+        let asked =
+            Wanted {
+                from: 2, into: 1, reason: "同一人两次建档".to_owned(), preview: false, result: None
+            };
         assert_eq!(wanted(good.as_bytes()).unwrap(), asked);
         let with = |preview: Value| {
             ask(json!([

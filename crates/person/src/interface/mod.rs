@@ -3,6 +3,7 @@
 
 mod acts;
 mod feed;
+mod result;
 
 use std::sync::Arc;
 

@@ -338,7 +338,9 @@ pub(crate) async fn carry_out_for(
     task: Option<i64>,
 ) -> Result<Done> {
     let (mut persons, records): (BTreeSet<i64>, Vec<i64>) = match order {
-        Order::Merge { into, from } => ([*into, *from].into(), Vec::new()),
+        Order::Merge { into, from } | Order::MergeShowing { into, from, .. } => {
+            ([*into, *from].into(), Vec::new())
+        }
         Order::Split { person, .. } => ([*person].into(), Vec::new()),
         Order::Link { record, person } => ([*person].into(), vec![*record]),
         Order::Apart { a, b } => (BTreeSet::new(), vec![*a, *b]),
@@ -367,7 +369,7 @@ pub(crate) async fn carry_out_for(
     };
     let change = plan(&state, order, new_person.unwrap_or_default(), &actor.by())?;
     let person = match order {
-        Order::Merge { into, .. } => *into,
+        Order::Merge { into, .. } | Order::MergeShowing { into, .. } => *into,
         Order::Link { person, .. } => *person,
         Order::Apart { a, .. } => found.get(a).copied().unwrap_or_default(),
         _ => new_person.or_else(|| persons.first().copied()).unwrap_or_default(),

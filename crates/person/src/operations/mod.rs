@@ -3,6 +3,7 @@
 
 mod carry;
 mod preview;
+mod result;
 pub mod rules;
 pub(crate) mod waiting;
 
@@ -18,6 +19,7 @@ pub(crate) use carry::{
 };
 pub use carry::{Past, history, of_id};
 pub use preview::Preview;
+pub use result::Wished;
 pub use rules::{Change, Decision, Order, PersonId, RecordId, Verdict, kind_name};
 pub(crate) use waiting::load_with_waiting;
 
@@ -59,6 +61,19 @@ impl MasterIndex {
         why: &'a str,
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Done>> {
+        self.operate_as(reach, institutions, order, None, why, now)
+    }
+
+    /// The same; after a merge the person is shown as wished, or the merge is refused.
+    pub fn operate_as<'a>(
+        &'a self,
+        reach: &'a Reach,
+        institutions: &'a dyn Institutions,
+        order: &'a Order,
+        wished: Option<&'a Wished>,
+        why: &'a str,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Done>> {
         Box::pin(async move {
             let why = reason(why)?;
             let mut retry = Retry::default();
@@ -66,7 +81,9 @@ impl MasterIndex {
                 let done = self
                     .db
                     .personal(reach, now, async |tx, reach| {
-                        let done = carry::carry_out(self, tx, reach, institutions, order, why, now).await?;
+                        let order =
+                            result::order(self, tx, reach, institutions, order, wished, why, now).await?;
+                        let done = carry::carry_out(self, tx, reach, institutions, &order, why, now).await?;
                         let entry = audit(order.kind(), &done, why);
                         Ok((done, entry))
                     })

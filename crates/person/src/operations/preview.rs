@@ -9,7 +9,7 @@ use store::db::Retry;
 use store::{AuditEntry, DbDoing, Gated};
 
 use super::rules::{Change, Order, PersonId};
-use super::{carry, reason};
+use super::{Wished, carry, reason, result};
 use crate::{MasterIndex, card};
 
 /// What would happen.
@@ -38,18 +38,19 @@ async fn waiting(tx: &mut Gated<'_>, persons: &[PersonId]) -> Result<i64> {
     .db("count the tasks of persons")
 }
 
-async fn mark(tx: &mut Gated<'_>, statement: &'static str) -> Result<()> {
+pub(super) async fn mark(tx: &mut Gated<'_>, statement: &'static str) -> Result<()> {
     sqlx::query(statement).execute(&mut ***tx).await.db("mark the place of a preview")?;
     Ok(())
 }
 
 impl MasterIndex {
-    /// What an order would do. Refused where the order would be.
+    /// What an order would do, with what is wished of a merge. Refused where the order would be.
     pub fn preview<'a>(
         &'a self,
         reach: &'a Reach,
         institutions: &'a dyn Institutions,
         order: &'a Order,
+        wished: Option<&'a Wished>,
         why: &'a str,
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Preview>> {
@@ -61,7 +62,9 @@ impl MasterIndex {
                     .db
                     .personal(reach, now, async |tx, reach| {
                         mark(tx, "savepoint preview").await?;
-                        let done = carry::carry_out(self, tx, reach, institutions, order, why, now).await?;
+                        let order =
+                            result::order(self, tx, reach, institutions, order, wished, why, now).await?;
+                        let done = carry::carry_out(self, tx, reach, institutions, &order, why, now).await?;
                         let persons: Vec<PersonId> = done.change.persons().into_iter().collect();
                         // What is otherwise checked at the end of the transaction.
                         mark(tx, "set constraints all immediate").await?;

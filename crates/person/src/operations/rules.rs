@@ -104,6 +104,16 @@ pub enum Order {
         /// Whose records move.
         from: PersonId,
     },
+    /// 合并, with registrations whose value of a field is shown afterwards.
+    #[serde(skip)]
+    MergeShowing {
+        /// Who stays.
+        into: PersonId,
+        /// Whose records move.
+        from: PersonId,
+        /// Records of either, and the field.
+        show: Vec<(RecordId, String)>,
+    },
     /// 拆分: some records of a person become a person of their own.
     Split {
         /// Whose.
@@ -155,7 +165,7 @@ impl Order {
     /// The word in the database.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Order::Merge { .. } => "merge",
+            Order::Merge { .. } | Order::MergeShowing { .. } => "merge",
             Order::Split { .. } => "split",
             Order::Link { .. } => "link",
             Order::Unlink { .. } => "unlink",
@@ -284,7 +294,7 @@ const MOST_PAIRS: usize = 400;
 pub fn plan(state: &State, order: &Order, fresh: PersonId, by: &By<'_>) -> Result<Change, Refusal> {
     let mut next = state.clone();
     match order {
-        Order::Merge { into, from } => {
+        Order::Merge { into, from } | Order::MergeShowing { into, from, .. } => {
             if into == from {
                 return Err(Refusal::invalid(
                     "index.same_person",
@@ -297,6 +307,10 @@ pub fn plan(state: &State, order: &Order, fresh: PersonId, by: &By<'_>) -> Resul
             }
             next.move_records(&moving, *into);
             next.decide(&moving, &staying, Verdict::Together, by);
+            let show = if let Order::MergeShowing { show, .. } = order { show.as_slice() } else { &[] };
+            for (record, field) in show {
+                next.pin(*record, field, *into).ok_or_else(gone)?;
+            }
         }
         Order::Split { person, records } => {
             let all = state.records_of(*person);
@@ -363,9 +377,7 @@ pub fn plan(state: &State, order: &Order, fresh: PersonId, by: &By<'_>) -> Resul
         }
         Order::Pin { record, field } => {
             let person = state.records.get(record).ok_or_else(gone)?.person;
-            let others = state.records_of(person);
-            next.pins.retain(|(r, f)| f != field || !others.contains(r));
-            next.pins.insert((*record, field.clone()));
+            next.pin(*record, field, person).ok_or_else(gone)?;
         }
         Order::Unpin { record, field } => {
             if !next.pins.remove(&(*record, field.clone())) {
@@ -413,6 +425,15 @@ impl State {
                 self.persons.entry(person).or_default().merged_into = Some(to);
             }
         }
+    }
+
+    /// Pins a record's value of a field, instead of another record of the person. `None`: it is not of this person.
+    fn pin(&mut self, record: RecordId, field: &str, person: PersonId) -> Option<()> {
+        let of = self.records_of(person);
+        of.contains(&record).then_some(())?;
+        self.pins.retain(|(r, f)| f != field || !of.contains(r));
+        self.pins.insert((record, field.to_owned()));
+        Some(())
     }
 
     fn decide(&mut self, some: &[RecordId], others: &[RecordId], verdict: Verdict, by: &By<'_>) {

@@ -242,3 +242,102 @@ async fn a_merge_by_a_program_is_undone_by_its_number() {
     let (status, done) = post(&app, steward("4115"), "/api/v1/index/operations", order).await;
     assert_eq!((status, done["person"].as_i64()), (StatusCode::OK, Some(zhang)), "{done}");
 }
+
+/// `result-patient` chooses among what the registrations of both say, in the one operation that its undo takes back whole.
+#[tokio::test]
+async fn a_merge_shows_the_person_as_wished_or_is_refused() {
+    let db = people().await;
+    let app = app(&db);
+    let index = person::MasterIndex::new(db.db().clone());
+    let child = contracts::Demographics {
+        phone: "13900001111".into(),
+        ..registration("H7", "张小伟", "1", "2015-03-08", "")
+    };
+    link(&db, &index, COUNTY_HOSPITAL, &[child]).await.unwrap();
+    let person = async |local_no: &str| -> i64 {
+        sqlx::query_scalar("select person_id from identity_record where local_no = $1")
+            .bind(local_no)
+            .fetch_one(db.pool())
+            .await
+            .unwrap()
+    };
+    let (zhang, child) = (person("H1").await, person("H7").await);
+    let steward = |code: &str| {
+        let span = Span::Region(kernel::RegionCode::parse(code).unwrap());
+        Caller { grants: vec![Grant { line: Line::PersonIndex, act: Act::Write, span }], ..program(TOWNSHIP) }
+    };
+    let ask = |preview: bool, wished: Value| {
+        let mut patient = json!({
+            "resourceType": "Patient", "id": zhang.to_string(),
+            "link": [{ "type": "replaces", "other": { "reference": format!("Patient/{child}") } }],
+        });
+        patient.as_object_mut().unwrap().extend(wished.as_object().unwrap().clone());
+        json!({ "resourceType": "Parameters", "parameter": [
+            { "name": "source-patient", "valueReference": { "reference": format!("Patient/{child}") } },
+            { "name": "target-patient", "valueReference": { "reference": format!("Patient/{zhang}") } },
+            { "name": "reason", "valueString": "家长登记的小名" },
+            { "name": "preview", "valueBoolean": preview },
+            { "name": "result-patient", "resource": patient },
+        ] })
+    };
+    let path = "/fhir/Patient/$merge";
+    let shown = async || -> (String, Option<chrono::NaiveDate>) {
+        sqlx::query_as("select name, birth_date from person where id = $1")
+            .bind(zhang)
+            .fetch_one(db.pool())
+            .await
+            .unwrap()
+    };
+    let before = shown().await;
+    let number = number("1965-03-08", 1);
+    let local = |no: &str| json!({ "system": "urn:minkang:patient-no:1", "value": no });
+    for wished in [
+        json!({ "name": [{ "text": "张三" }] }),
+        json!({ "birthDate": "2015-03-09" }),
+        json!({ "identifier": [local("H9")] }),
+        json!({ "identifier": [{ "system": "urn:oid:2.16.156.10011.1.3", "value": "1" }] }),
+        json!({ "maritalStatus": {} }),
+    ] {
+        for preview in [true, false] {
+            let (status, _) = post(&app, steward("4115"), path, ask(preview, wished.clone())).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wished}");
+        }
+        // Whoever cannot see the two learns nothing of what their registrations say.
+        let (status, _) = post(&app, steward("42"), path, ask(false, wished.clone())).await;
+        assert!(matches!(status, StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY));
+    }
+    let (status, _) =
+        post(&app, steward("42"), path, ask(false, json!({ "name": [{ "text": "张三" }] }))).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!((person("H7").await, shown().await), (child, before.clone()));
+
+    // By itself the platform would show the newer name.
+    let (_, seen) = post(&app, steward("4115"), path, ask(true, json!({}))).await;
+    assert_eq!(seen["parameter"][1]["resource"]["name"][0]["text"], "张小伟");
+    let wished = json!({
+        "name": [{ "text": "张伟" }],
+        "birthDate": "1965-03-08",
+        "gender": "male",
+        "telecom": [{ "system": "phone", "value": "13900001111" }],
+        "identifier": [{ "system": "urn:oid:2.16.156.10011.1.3", "value": number }, local("H1"), local("H7")],
+    });
+    let (status, seen) = post(&app, steward("4115"), path, ask(true, wished.clone())).await;
+    assert_eq!(status, StatusCode::OK, "{seen}");
+    assert_eq!(seen["parameter"][1]["resource"]["name"][0]["text"], "张伟");
+    assert_eq!((person("H7").await, shown().await), (child, before.clone()), "nothing was done");
+    let (status, done) = post(&app, steward("4115"), path, ask(false, wished)).await;
+    assert_eq!(status, StatusCode::OK, "{done}");
+    assert_eq!((person("H7").await, shown().await), (zhang, before.clone()));
+    let pins: Vec<String> =
+        sqlx::query_scalar("select field from person_pin").fetch_all(db.pool()).await.unwrap();
+    assert_eq!(pins, ["name"], "only what would have been shown otherwise");
+    let operations: i64 =
+        sqlx::query_scalar("select count(*) from person_operation").fetch_one(db.pool()).await.unwrap();
+    assert_eq!(operations, 1);
+    let undo = format!("/api/v1/index/operations/{}/undo", done["parameter"][2]["valueInteger"]);
+    let (status, undone) = post(&app, steward("4115"), &undo, json!({ "reason": "看错了" })).await;
+    assert_eq!(status, StatusCode::OK, "{undone}");
+    assert_eq!((person("H7").await, shown().await), (child, before));
+    let pins: i64 = sqlx::query_scalar("select count(*) from person_pin").fetch_one(db.pool()).await.unwrap();
+    assert_eq!(pins, 0);
+}
