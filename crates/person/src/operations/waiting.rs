@@ -14,7 +14,7 @@ use store::{DbDoing, Tx};
 use super::carry::load;
 use super::rules::{Change, Number, PersonId, RecordId, State};
 use crate::events::Entry;
-use crate::linking::{CITIZEN_ID, CONFLICT, claim_of_number, hold};
+use crate::linking::{CITIZEN_ID, CONFLICT};
 
 /// How often it is looked again who waits because another transaction moved records meanwhile.
 const ROUNDS: usize = 8;
@@ -39,24 +39,9 @@ async fn behind(tx: &mut Tx<'_>, persons: &BTreeSet<PersonId>) -> Result<Vec<Per
     .db("look who waits for the numbers of persons")
 }
 
-/// Holds the claims of all numbers that records of these persons bear: before the persons are locked, as the linker does.
-async fn hold_numbers(tx: &mut Tx<'_>, persons: &BTreeSet<PersonId>) -> Result<()> {
-    let numbers: Vec<Number> = sqlx::query_scalar(
-        "select distinct encode(own_blind, 'hex') from identity_record
-         where person_id = any((select $1::bigint[])::bigint[]) and own_blind is not null",
-    )
-    .bind(persons.iter().copied().collect::<Vec<_>>())
-    .fetch_all(&mut **tx)
-    .await
-    .db("read the numbers of persons")?;
-    let claims: BTreeSet<i64> = numbers.iter().map(|n| claim_of_number(n)).collect();
-    hold(tx, &claims.into_iter().collect::<Vec<_>>()).await
-}
-
 /// The part of the index that an order on these persons touches: themselves, and whoever would get a number that they
 /// lose. Locked, as [`load`] does; those who wait are looked for first, so that all are locked in one order.
 pub(crate) async fn load_with_waiting(tx: &mut Tx<'_>, persons: &BTreeSet<PersonId>) -> Result<State> {
-    hold_numbers(tx, persons).await?;
     let mut all = persons.clone();
     all.extend(behind(tx, persons).await?);
     for _ in 0..ROUNDS {
