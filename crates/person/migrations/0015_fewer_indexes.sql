@@ -25,6 +25,9 @@ create index identity_record_plain on identity_record (id)
 drop trigger search_new on identity_record;
 drop function search_note_new();
 
+-- Claims are gone with the transaction that made them: after a crash the table is empty as it should be.
+alter table link_claim set unlogged;
+
 -- As in 0011, without a look beforehand: a claim too many harms nobody. The rows of claims are taken away by their place,
 -- and never by reading the table: a plan made while it was small would read all that is left of claims gone by.
 drop function person_look(bigint[], int, text[], bigint[], int, boolean);
