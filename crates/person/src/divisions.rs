@@ -31,9 +31,9 @@ struct Table {
     move_some: &'static str,
 }
 
-/// One table's statements; `$name` is the table.
+/// One table's statements; `$name` is the table, `$counted` what else is set.
 macro_rules! table {
-    ($kind:literal, $name:literal) => {
+    ($kind:literal, $name:literal, $counted:literal) => {
         Table {
             kind: $kind,
             move_noted: concat!(
@@ -53,7 +53,9 @@ macro_rules! table {
                  )
                  update ",
                 $name,
-                " t set region = p.to_code from picked p where t.id = p.id"
+                " t set region = p.to_code",
+                $counted,
+                " from picked p where t.id = p.id"
             ),
             move_plain: concat!(
                 "with picked as (
@@ -66,7 +68,9 @@ macro_rules! table {
                  )
                  update ",
                 $name,
-                " t set region = p.to_code from picked p where t.id = p.id"
+                " t set region = p.to_code",
+                $counted,
+                " from picked p where t.id = p.id"
             ),
             put_back: concat!(
                 "with picked as (
@@ -80,7 +84,9 @@ macro_rules! table {
                  ), put as (
                      update ",
                 $name,
-                " t set region = p.from_code from picked p
+                " t set region = p.from_code",
+                $counted,
+                " from picked p
                      where t.id = p.row_id and t.region = p.to_code returning 1
                  )
                  select (select count(*) from picked), (select count(*) from put)"
@@ -104,14 +110,20 @@ macro_rules! table {
                  )
                  update ",
                 $name,
-                " t set region = p.to_code from picked p where t.id = p.id"
+                " t set region = p.to_code",
+                $counted,
+                " from picked p where t.id = p.id"
             ),
         }
     };
 }
 
 /// Records first: a person's best known division is recomputed from them when they change.
-const TABLES: [Table; 2] = [table!(2, "identity_record"), table!(1, "person")];
+const TABLES: [Table; 2] = [
+    table!(2, "identity_record", ""),
+    // Whoever chose the best values before reads them again.
+    table!(1, "person", ", version = t.version + 1"),
+];
 
 impl MasterIndex {
     /// Registers the job that follows operations on divisions, and those of the index itself.

@@ -98,7 +98,7 @@ impl Row {
     }
 }
 
-/// Updates identity records that exist and whose persons are locked.
+/// Updates identity records that exist and are locked.
 pub(crate) async fn update(
     tx: &mut Tx<'_>,
     institution: i64,

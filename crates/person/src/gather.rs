@@ -32,9 +32,8 @@ pub(crate) struct Record {
     pub newborn: bool,
     /// Written by a transaction that has ended: it cannot vanish by a roll-back.
     pub settled: bool,
-    /// Count of changes of its person, as read together with it where it may be changed; every change of a record counts
-    /// it up.
-    pub version: i32,
+    /// The transaction that wrote what was read, where it may be changed: what tells that nobody has written it since.
+    pub written: i64,
     pub known: Known,
 }
 
@@ -51,11 +50,11 @@ const BRIEFS: &str = "
 
 const RECORDS: &str = "
     select i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule,
-           age(i.xmin) > age((select pg_snapshot_xmin(pg_current_snapshot())::xid)) as settled, p.version,
-           i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
+           age(i.xmin) > age((select pg_snapshot_xmin(pg_current_snapshot())::xid)) as settled,
+           i.xmin::text::bigint as written, i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
            i.contact_phone, i.died_on, i.registered
-    from identity_record i join person p on p.id = i.person_id
+    from identity_record i
     where i.institution_id = (select $1::int) and i.local_no = any((select $2::text[])::text[])";
 
 // Records and their persons in one statement, so that both are of one moment. Numbers that were written before they
@@ -71,7 +70,7 @@ const NEIGHBOURS: &str = "
     select p.version, p.citizen_blind, p.citizen_id as plain, p.merged_into,
            exists (select from identity_pair d where d.a = i.id) as decided,
            i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule, false as settled,
-           i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
+           0::bigint as written, i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
            i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
            i.contact_phone, i.died_on, i.registered, i.updated_at, i.claim_blind is not null as claims,
            coalesce(encode(i.phone_blind, 'hex'), i.phone) as phone_key,
@@ -166,7 +165,7 @@ pub(crate) async fn decided_with(tx: &mut Tx<'_>, records: &[i64]) -> Result<Vec
 pub(crate) async fn range(tx: &mut Tx<'_>, after: i64, limit: i64) -> Result<Vec<Record>> {
     let rows = sqlx::query(
         "select i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule, false as settled,
-            0 as version, i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
+            0::bigint as written, i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
             i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
             i.contact_phone, i.died_on, i.registered
          from identity_record i where i.id > $1 order by i.id limit $2",
@@ -257,7 +256,7 @@ pub(crate) fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
         disowned: row.try_get("number_disowned")?,
         newborn: row.try_get::<&str, _>("special")? == "newborn",
         settled: row.try_get("settled")?,
-        version: row.try_get("version")?,
+        written: row.try_get("written")?,
         known: Known {
             name: row.try_get("name")?,
             sex: row.try_get("sex")?,

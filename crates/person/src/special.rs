@@ -17,6 +17,7 @@ use contracts::{Demographics, Linker};
 use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{Reach, Refusal, Result};
+use store::db::Retry;
 use store::{AuditEntry, DbDoing, Tx};
 
 use crate::MasterIndex;
@@ -132,7 +133,9 @@ impl MasterIndex {
     ) -> BoxFuture<'a, Result<Issued>> {
         Box::pin(async move {
             let today = kernel::clock::to_china(now).date();
-            self.db
+            let mut retry = Retry::default();
+            loop {
+                let issued = self.db
                 .personal(reach, now, async |tx, reach| {
                     let region = self
                         .institutions
@@ -192,7 +195,12 @@ impl MasterIndex {
                     };
                     Ok((Issued { identity_id, person_id, number }, entry))
                 })
-                .await
+                .await;
+                match issued {
+                    Err(error) if retry.again(&error).await => {}
+                    issued => return issued,
+                }
+            }
         })
     }
 }

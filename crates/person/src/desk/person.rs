@@ -352,17 +352,26 @@ fn line_of(desk: &Desk, eyes: &Eyes<'_>, seen: &Seen) -> Markup {
     html! { @if events.is_empty() { div.mk-card-body.mk-muted { "还没有记录。" } } @else { (timeline(&events)) } }
 }
 
+/// Whether an operation moved or marked something of this person, and did not only pass a number on to it.
+fn about(seen: &Seen, operation: &Past) -> bool {
+    let change = &operation.change;
+    !change.numbers.contains_key(&seen.person.id)
+        || change.moved().contains(&seen.person.id)
+        || seen.records.iter().any(|r| operation.identities.contains(&r.id))
+}
+
 fn done(seen: &Seen, acts: bool) -> Markup {
     html! {
         @if seen.operations.is_empty() { div.mk-card-body.mk-muted { "没有人工处理过。合并、拆分等处理会列在这里，可以撤销。" } }
         @else {
             ul.mk-asked {
                 @for o in &seen.operations {
-                    li {
+                    // What was done to somebody else is told there.
+                    @if !about(seen, o) { li { div { b { "号码转入" } " " small.mk-muted { "因对其他登记的处理，此人登记上的公民身份号码生效 " (words::time(o.at)) } } } } @else { li {
                         div { b { (o.kind_name()) } " " (o.reason) @if o.undone_by.is_some() { " " (badge(Tone::Neutral, "已撤销")) } }
                         div { small.mk-muted { (o.actor) " " (words::time(o.at)) } @if let Some(task) = o.task_id { " " a href={ "/index/review/" (task) } { small { "核对项" } } }
                             @if acts && o.undone_by.is_none() && o.undoes.is_none() && o.kind != "run" { (history::undo_form(o.id, &format!("person:{}", seen.person.id))) } }
-                    }
+                    } }
                 }
             }
         }

@@ -30,12 +30,10 @@ pub(super) struct Place {
 fn touched(plan: &Plan, items: &[Item<'_>], nearby: &Nearby) -> BTreeMap<PersonId, i32> {
     let mut persons: BTreeSet<PersonId> = plan.change.persons();
     for (at, item) in items.iter().enumerate() {
+        persons.extend(item.before.as_ref().map(|b| b.person_id));
         persons.extend(plan.next.records.get(&id_of(at, item)).map(|r| r.person));
     }
-    let before = items.iter().filter_map(|i| i.before.as_ref()).map(|b| (b.person_id, b.version));
-    // A record of the chunk was read before its neighbours: who changed it in between is seen by the earlier count.
-    let nearby = persons.into_iter().filter_map(|id| Some((id, *nearby.versions.get(&id)?)));
-    nearby.chain(before).collect()
+    persons.into_iter().filter_map(|id| Some((id, *nearby.versions.get(&id)?))).collect()
 }
 
 /// The number of a record of the chunk in the plan.
@@ -65,6 +63,25 @@ async fn unchanged(
     Ok(versions.iter().all(|(id, version)| found.get(id) == Some(version)))
 }
 
+/// Locks the records of the chunk that exist; whether all are as they were read. Not every change of a record counts its
+/// person's version up: divisions move beneath them.
+async fn unwritten(tx: &mut Tx<'_>, items: &[Item<'_>]) -> Result<bool> {
+    let read: BTreeMap<RecordId, i64> =
+        items.iter().filter_map(|i| i.before.as_ref()).map(|b| (b.id, b.written)).collect();
+    if read.is_empty() {
+        return Ok(true);
+    }
+    let rows: Vec<(RecordId, i64)> = sqlx::query_as(
+        "select id, xmin::text::bigint from identity_record where id = any((select $1::bigint[])::bigint[])
+         order by id for no key update",
+    )
+    .bind(read.keys().copied().collect::<Vec<_>>())
+    .fetch_all(&mut **tx)
+    .await
+    .db("lock identity records")?;
+    Ok(rows.into_iter().collect::<BTreeMap<_, _>>() == read)
+}
+
 /// Writes everything; from local number to the number of the identity record for those that are new. `None`, and nothing
 /// is written, when a person that the plan touches is not as it was read.
 pub(super) async fn write(
@@ -82,7 +99,7 @@ pub(super) async fn write(
         // Who waits for a number is locked with the others, so that all are locked in one order.
         let ahead = waiting::first(tx, &freed, &BTreeSet::new()).await?;
         let ahead = ahead.into_iter().map(|(_, person)| person);
-        if !unchanged(tx, &touched(&plan, items, nearby), ahead).await? {
+        if !unchanged(tx, &touched(&plan, items, nearby), ahead).await? || !unwritten(tx, items).await? {
             return Ok(None);
         }
     }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use contracts::{Institutions, PersonCard};
-use kernel::{Reach, Refusal, Result};
+use kernel::access::InstitutionId;
+use kernel::{Reach, Refusal, RegionCode, Result};
 use store::{DbDoing, Gated};
 
 use super::carry::carry_out;
@@ -65,12 +66,19 @@ fn check(card: &PersonCard, institutions: &dyn Institutions, wished: &Wished) ->
 
 /// A registration and what it says.
 type Saying = (RecordId, BTreeMap<Field, String>);
-type Row = (i64, String, String, Option<NaiveDate>, String, String, Option<NaiveDate>);
+type Row = (i64, i32, String, String, String, Option<NaiveDate>, String, String, Option<NaiveDate>);
 
-/// The records of two persons with what they say, those of the first and newer ones first.
-async fn sayings(tx: &mut Gated<'_>, into: i64, from: i64) -> Result<Vec<Saying>> {
+/// The records of two persons within the reach with what they say, those of the first and newer ones first: what others
+/// registered cannot be found out by asking for it.
+async fn sayings(
+    tx: &mut Gated<'_>,
+    reach: &Reach,
+    institutions: &dyn Institutions,
+    into: i64,
+    from: i64,
+) -> Result<Vec<Saying>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select id, name, sex, birth_date, phone, address, died_on from identity_record
+        "select id, institution_id, region, name, sex, birth_date, phone, address, died_on from identity_record
          where person_id in ($1, $2)
          order by person_id = $1 desc, registered desc, updated_at desc, id desc limit 400",
     )
@@ -81,8 +89,15 @@ async fn sayings(tx: &mut Gated<'_>, into: i64, from: i64) -> Result<Vec<Saying>
     .db("read what the registrations of two persons say")?;
     let opener = tx.keyring().opener();
     let day = |d: Option<NaiveDate>| d.map(|d| d.to_string()).unwrap_or_default();
+    let here = |row: &Row| {
+        let institution = institutions.by_id(InstitutionId::new(i64::from(row.1)));
+        RegionCode::parse(&row.2).is_ok_and(|r| reach.covers_region(&r))
+            || institution.is_some_and(|card| reach.covers(card.id, &card.region))
+            || reach.covers_region(&RegionCode::NATION)
+    };
     rows.into_iter()
-        .map(|(id, name, sex, birth, phone, address, died)| {
+        .filter(here)
+        .map(|(id, _, _, name, sex, birth, phone, address, died)| {
             let values = BTreeMap::from([
                 (Field::Name, name),
                 (Field::Sex, sex),
@@ -128,13 +143,13 @@ pub(super) async fn order<'o>(
     if other.is_empty() {
         return Ok(Cow::Borrowed(order));
     }
-    let said = sayings(tx, *into, *from).await?;
+    let said = sayings(tx, reach, institutions, *into, *from).await?;
     let mut show: Vec<(RecordId, String)> = Vec::new();
     for (field, value) in other {
         let record = said.iter().find(|(_, says)| says.get(&field) == Some(value)).map(|(id, _)| *id);
         let record = record.ok_or_else(|| {
             refuse(format!(
-                "两人的登记都没有 result-patient 中的{}。平台只从登记中选取显示的值，不在合并时写入新值；请由机构更正登记后再合并，或去掉这一项。",
+                "您管辖范围内两人的登记都没有 result-patient 中的{}。平台只从登记中选取显示的值，不在合并时写入新值；请由机构更正登记后再合并，或去掉这一项。",
                 field.title()
             ))
         })?;

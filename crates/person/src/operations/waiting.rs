@@ -123,7 +123,8 @@ pub(crate) async fn give(tx: &mut Tx<'_>, numbers: &[(Number, PersonId)]) -> Res
         "update person p set citizen_id = i.citizen_id, citizen_blind = i.own_blind
          from unnest($1::bigint[], $2::text[]) as t (id, number) cross join lateral (
              select r.citizen_id, r.own_blind from identity_record r
-             where r.person_id = t.id and r.own_blind = decode(t.number, 'hex') limit 1) i
+             where r.person_id = t.id and r.own_blind = decode(t.number, 'hex')
+               and (r.citizen_blind is null or r.citizen_blind = r.own_blind) limit 1) i
          where p.id = t.id",
     )
     .bind(numbers.iter().map(|(_, id)| *id).collect::<Vec<_>>())

@@ -386,7 +386,7 @@ async fn definition(tx: &mut Tx<'_>, model: i64) -> Result<(String, String)> {
 pub(super) async fn of_ids(tx: &mut Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, crate::gather::Record>> {
     let rows = sqlx::query(
         "select i.id, i.local_no, i.person_id, i.institution_id, i.number_disowned, i.special, i.link_rule, false as settled,
-            0 as version, i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
+            0::bigint as written, i.name, i.sex, i.birth_date, i.credential_kind, i.credential_no, i.citizen_id, i.card_no, i.phone,
             i.address, i.region, i.blood_abo, i.blood_rh, i.ethnicity, i.contact_name, i.contact_relation,
             i.contact_phone, i.died_on, i.registered
          from identity_record i where i.id = any($1)",

@@ -82,7 +82,9 @@ async fn some(tx: &mut Tx<'_>, engine: &Engine, now: DateTime<Utc>) -> Result<u6
         "update identity_record i set own_blind = t.blind,
             claim_blind = case when p.citizen_blind = t.blind and not i.number_disowned then t.blind end
          from unnest($1::bigint[], $2::bytea[]) as t (id, blind), person p
-         where i.id = t.id and p.id = i.person_id and i.own_blind is distinct from t.blind",
+         where i.id = t.id and p.id = i.person_id and i.own_blind is distinct from t.blind
+           -- not what was changed since it was read
+           and (i.citizen_blind is null or i.citizen_blind = t.blind)",
     )
     .bind(&ids)
     .bind(&blinds)

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use kernel::access::InstitutionId;
 use kernel::{Reach, Refusal, RegionCode, Result};
 use standards::CitizenId;
+use store::db::Retry;
 use store::{AuditEntry, DbDoing, Gated};
 
 use crate::MasterIndex;
@@ -142,7 +143,9 @@ impl MasterIndex {
     ) -> BoxFuture<'a, Result<Identified>> {
         Box::pin(async move {
             let today = kernel::clock::to_china(now).date();
-            self.db
+            let mut retry = Retry::default();
+            loop {
+                let identified = self.db
                 .personal(reach, now, async |tx, reach| {
                     let (institution, local_no) = registration(self, tx, record).await?;
                     let mut found = gather::records(tx, institution.get(), &[local_no.as_str()]).await?;
@@ -174,7 +177,12 @@ impl MasterIndex {
                     };
                     Ok((Identified { person_id, joined, task }, entry))
                 })
-                .await
+                .await;
+                match identified {
+                    Err(error) if retry.again(&error).await => {}
+                    identified => return identified,
+                }
+            }
         })
     }
 }

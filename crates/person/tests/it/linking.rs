@@ -329,3 +329,34 @@ async fn placeholders_that_get_the_same_number_at_once_become_one_person() {
     }
     assert_eq!(count(&db, "select count(distinct person_id) from identity_record").await, 1);
 }
+
+#[tokio::test]
+async fn a_division_that_changes_meanwhile_is_not_written_back() {
+    let (db, index) = city().await;
+    let row = Demographics {
+        region: "411503102001".into(),
+        ..registration("a", "张三", "1", "1980-01-01", &number("1980-01-01", 1))
+    };
+    let id = link(&db, &index, COUNTY_HOSPITAL, &[row]).await.unwrap()[0];
+    // The division's rows are moved and not yet committed when the death certificate arrives.
+    let mut moving = db.pool().begin().await.unwrap();
+    sqlx::query("update identity_record set region = '411503102009'").execute(&mut *moving).await.unwrap();
+    let dead = Demographics { died_on: Some("2025-05-01".parse().unwrap()), ..fact("a", "张三") };
+    let (other, second) = (db.db().clone(), MasterIndex::new(db.db().clone()));
+    let linking = tokio::spawn(async move { link(&other, &second, COUNTY_HOSPITAL, &[dead]).await });
+    let waits = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like '%identity_record%'";
+    while count(&db, waits).await == 0 {
+        assert!(!linking.is_finished(), "it waits for the row");
+        tokio::task::yield_now().await;
+    }
+    moving.commit().await.unwrap();
+    linking.await.unwrap().unwrap();
+    let (region, died): (String, Option<NaiveDate>) =
+        sqlx::query_as("select region, died_on from identity_record where id = $1")
+            .bind(id)
+            .fetch_one(db.pool())
+            .await
+            .unwrap();
+    assert_eq!((region.as_str(), died.is_some()), ("411503102009", true));
+}
