@@ -164,14 +164,14 @@ impl Frame {
 /// and shows nothing itself.
 ///
 /// # Errors
-/// Refused when the reader may use none of them.
+/// Not found when the reader may use none of them.
 pub async fn section(frame: Frame) -> Reply<Redirect> {
     let menu = frame.caller.as_ref().map(|caller| frame.menu(caller)).unwrap_or_default();
     let below = |path: &str| path.strip_prefix(&frame.path).is_some_and(|rest| rest.starts_with('/'));
     let first = menu.iter().find(|item| below(&item.path)).ok_or_else(|| {
-        Refusal::forbidden(
+        Refusal::not_found(
             "access.section",
-            "没有权限：这一部分没有您可以使用的页面。请从左侧菜单选择；如工作需要，请联系安全管理员授权。",
+            "这一部分没有您可以打开的页面。请从左侧菜单选择；如工作需要，请联系安全管理员授权。",
         )
     })?;
     Ok(Redirect::to(&first.path))

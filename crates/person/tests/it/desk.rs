@@ -473,7 +473,7 @@ async fn the_root_of_the_section_leads_to_the_first_page_of_the_reader() {
     ] {
         assert_eq!(lead(&who).await, (StatusCode::SEE_OTHER, to.to_owned()), "{}", who.name);
     }
-    assert_eq!(lead(&doctor).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(lead(&doctor).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
