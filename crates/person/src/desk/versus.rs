@@ -4,7 +4,7 @@ use kernel::Result;
 use maud::{Markup, html};
 use serde_json::Value;
 use web::route::Allowed;
-use web::ui::{Column, Here, Row, Tone, badge, card, card_with, empty, notice, table, thousands};
+use web::ui::{Column, Here, Row, Tone, badge, card, card_with, icon, notice, table, thousands};
 
 use super::{APPROVE, Desk, models, versus_pair};
 use crate::runs::{Compared, SHIPPED, Would};
@@ -32,15 +32,15 @@ pub(super) fn form(all: &[Choice]) -> Markup {
         return card(
             "比较模型",
             html! {
-                (empty(
-                    "只有一个模型，还没有可比较的",
-                    "训练用本库的登记学习每一项相同、不同各值多少证据，得到第二个模型，列在上面；然后在这里比较两个模型会作出的结论，再决定启用哪一个。训练不改变任何归属。",
-                    None,
-                ))
-                form.mk-inline.mk-card-body method="post" action="/index/runs" data-confirm="训练只产生一个新模型，比较后再启用，不改变任何归属。现在开始吗？" {
-                    input type="hidden" name="kind" value="train";
-                    button.btn.btn-primary type="submit" { "训练模型" }
-                    a.btn href="/index/runs?kind=train" { "查看训练记录" }
+                div.mk-empty {
+                    (icon("folder"))
+                    strong { "只有一个模型，还没有可比较的" }
+                    p { "训练用本库的登记学习每一项相同、不同各值多少证据，得到第二个模型，列在上面；然后在这里比较两个模型会作出的结论，再决定启用哪一个。训练不改变任何归属。" }
+                    form.mk-inline method="post" action="/index/runs" data-confirm="训练只产生一个新模型，比较后再启用，不改变任何归属。现在开始吗？" {
+                        input type="hidden" name="kind" value="train";
+                        button.btn.btn-primary type="submit" { "训练模型" }
+                        a.btn href="/index/runs?kind=train" { "查看训练记录" }
+                    }
                 }
             },
         );
