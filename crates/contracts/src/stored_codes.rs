@@ -29,8 +29,8 @@ pub struct StoredRun {
     pub asked_at: DateTime<Utc>,
     /// When this pass began.
     pub pass_at: DateTime<Utc>,
-    /// Which pass this is, from 1.
-    pub pass: i32,
+    /// Since when a pass that is over waits for uploads under way; none: it does not.
+    pub waits_since: Option<DateTime<Utc>>,
     /// The data set and business key of the last row that was looked at.
     pub place: Option<StoredPlace>,
     /// Whether the rows that it goes through are counted.
@@ -76,6 +76,8 @@ pub struct StoredStep {
     pub seen: i64,
     /// Values changed.
     pub changes: Vec<StoredChange>,
+    /// Facts and fields of which something is kept that cannot be what their sender wrote: to be forgotten.
+    pub stale: Vec<(i64, String)>,
 }
 
 /// A value that was changed.
@@ -108,11 +110,16 @@ pub enum StoredEnd {
     Done,
     /// Once more from the beginning: a batch under way may have stored rows by the maps before.
     Again,
+    /// Everything was looked at, and a batch is under way that may still store rows by the maps before.
+    Waits,
+    /// It is not tried again by itself; why, in words for the page.
+    GaveUp(String),
 }
 
 /// The register of what stored rows have to follow.
 pub trait StoredCodes: Send + Sync + 'static {
-    /// The oldest run of an institution that is not over, locked and marked as running; none when nothing is asked.
+    /// The oldest run of an institution that is not over and was not given up, locked and marked as running; those that
+    /// wait for uploads come last. None when nothing is asked.
     fn due<'a, 'c>(
         &'a self,
         tx: &'a mut Tx<'c>,
@@ -148,7 +155,8 @@ pub trait StoredCodes: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<()>>
     where
         'c: 'a;
-    /// Notes why the work on an institution's rows stopped, and whether it is tried again by itself.
+    /// Notes why the work on an institution's rows stopped, and whether it is tried again by itself. What was asked later
+    /// is gone on with.
     fn failed<'a>(
         &'a self,
         institution: InstitutionId,

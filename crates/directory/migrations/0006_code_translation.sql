@@ -14,6 +14,7 @@ create table code_translation (
     after_key text[],                     -- … and business key of the last row looked at; null: the data set is done
     pass int not null default 1,
     pass_at timestamptz,
+    waits_since timestamptz,              -- a pass is over and waits for uploads that were checked by the maps before
     rows_total bigint,                    -- rows of the institution in the data sets concerned; null: not counted yet
     rows_seen bigint not null default 0,  -- of them in this pass
     translated bigint not null default 0, -- values
@@ -39,6 +40,8 @@ select institution_id, 'waiting', now(), '平台升级' from code_map where stat
 insert into code_translation_line (translation_id, map_id)
 select t.id, m.id from code_translation t join code_map m on m.institution_id = t.institution_id
 where m.state = 'approved';
-insert into job (kind, subject, body, dedup_key)
-select 'exchange.stored_codes', institution_id::text, jsonb_build_object('institution', institution_id), institution_id::text
+-- One a minute: other work is not to stand behind hundreds of them.
+insert into job (kind, subject, body, dedup_key, run_at)
+select 'exchange.stored_codes', institution_id::text, jsonb_build_object('institution', institution_id), institution_id::text,
+    now() + (row_number() over (order by id) - 1) * interval '1 minute'
 from code_translation;

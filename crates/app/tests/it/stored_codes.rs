@@ -1,7 +1,11 @@
 //! Rows that were stored before a map of a hospital's own codes was approved: they follow the approval, another map, and
 //! the end of a map; also when the process dies half-way.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use chrono::TimeDelta;
+use contracts::StoredCodes;
 use directory::terminology::maps::{Decision, Ending, NewMap};
 use exchange::intake::stored::Followed;
 use kernel::{Caller, Clock};
@@ -208,6 +212,153 @@ async fn a_batch_under_way_when_a_map_is_approved_is_followed_as_well() {
     while step(&city, 100).await != Followed::Nothing {}
     assert_eq!(with(&city, "B001").await, 0);
     assert_eq!(city.count("select pass::bigint from code_translation where state = 'done'").await, 2);
+}
+
+#[tokio::test]
+async fn an_upload_that_stays_under_way_is_waited_for_and_in_the_end_said() {
+    let city = city().await;
+    city.program(0).await.upload("visit_diagnosis", "", diagnoses(0..30)).await.good();
+    testkit::settle(&city.platform.jobs).await;
+    approve(&city, "icd10", "B001", "I10.x00").await;
+    // It came a little after the decision, through a process that had not read the maps again.
+    city.clock.advance(TimeDelta::minutes(2));
+    sqlx::query("update batch set finished_at = null, received_at = $1")
+        .bind(city.clock.now())
+        .execute(city.db.pool())
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        let mut came = step(&city, 100).await;
+        while came == Followed::More {
+            came = step(&city, 100).await;
+        }
+        assert_eq!(came, Followed::Later);
+        city.clock.advance(TimeDelta::minutes(10));
+    }
+    let mut engineer = city.staff("engineer").await;
+    let page = engineer.get("/code-maps?state=approved").await.text();
+    assert!(page.contains("等待正在处理的上传"), "{page}");
+    // Another approval does not stand behind it.
+    approve(&city, "icd10", "B002", "I10").await;
+    let second = "select rows_seen from code_translation where id = 2";
+    step(&city, 100).await;
+    assert_eq!(
+        city.count("select count(*) from code_translation where id = 2 and state = 'running'").await,
+        1
+    );
+    while step(&city, 100).await == Followed::More {}
+    assert!(city.count(second).await > 0);
+
+    city.clock.advance(TimeDelta::hours(23));
+    while step(&city, 100).await != Followed::Nothing {
+        city.clock.advance(TimeDelta::minutes(30));
+    }
+    assert_eq!(
+        city.count("select count(*) from code_translation where state = 'failed' and gave_up").await,
+        2
+    );
+    let page = city.staff("engineer").await.get("/code-maps?state=approved").await.text();
+    assert!(page.contains("已停止") && page.contains("24 小时"), "{page}");
+
+    // The upload ends after all, and an approver goes on: once more from the beginning.
+    sqlx::query("update fact_visit_diagnosis set diagnosis_code = 'B001' where visit_no = 'V1'")
+        .execute(city.db.pool())
+        .await
+        .unwrap();
+    sqlx::query("update batch set finished_at = $1")
+        .bind(city.clock.now())
+        .execute(city.db.pool())
+        .await
+        .unwrap();
+    let hospital = city.institutions[0].get() as i32;
+    let (officer, now) = (Caller::system("审批"), city.clock.now());
+    assert!(city.platform.directory.follow_again(hospital, &officer, now).await.unwrap());
+    city.clock.advance(TimeDelta::minutes(1));
+    testkit::settle(&city.platform.jobs).await;
+    assert_eq!(with(&city, "B001").await, 0);
+    assert_eq!(city.count("select count(*) from code_translation where state = 'done'").await, 2);
+}
+
+#[tokio::test]
+async fn what_a_sender_replaced_after_the_end_of_the_map_stays_as_it_was_sent() {
+    let city = city().await;
+    let mut program = city.program(0).await;
+    program.upload("visit_diagnosis", "", diagnoses(0..3)).await.good();
+    testkit::settle(&city.platform.jobs).await;
+    let id = approve(&city, "icd10", "B001", "I10.x00").await;
+    testkit::settle(&city.platform.jobs).await;
+    assert_eq!(city.count(KEPT).await, 1);
+    // The map ends; before the run comes by, the hospital sends the row with a standard code of its own choice.
+    end(&city, id).await;
+    let sent = diagnoses(0..1).replace("B001", "I10");
+    let receipt = program.upload("visit_diagnosis", "", sent).await.good();
+    assert_eq!(counts(&receipt)[3], 1, "replaced: {receipt}");
+    assert_eq!(city.count("select count(*) from code_kept").await, 0, "what was sent before is forgotten");
+
+    // One that was left behind by an earlier version of the program is not believed either, and goes.
+    let second = approve(&city, "icd10", "B009", "I10").await;
+    let third = approve(&city, "icd10", "B001", "I10.x00").await;
+    testkit::settle(&city.platform.jobs).await;
+    sqlx::query(
+        "insert into code_kept (fact_id, dataset, field, local_code)
+         select id, (select max(dataset) from code_day where table_id = 'icd10'), 'diagnosis_code', 'B009'
+         from fact_visit_diagnosis where visit_no = 'V1'",
+    )
+    .execute(city.db.pool())
+    .await
+    .unwrap();
+    end(&city, second).await;
+    end(&city, third).await;
+    testkit::settle(&city.platform.jobs).await;
+    assert_eq!((with(&city, "I10").await, with(&city, "I10.x00").await), (1, 2));
+    assert_eq!(city.count("select count(*) from code_kept").await, 0);
+}
+
+#[tokio::test]
+async fn a_run_that_gave_up_does_not_bury_later_approvals() {
+    let city = city().await;
+    city.program(0).await.upload("visit_diagnosis", "", diagnoses(0..30)).await.good();
+    testkit::settle(&city.platform.jobs).await;
+    approve(&city, "icd10", "B002", "I10").await;
+    sqlx::query("update code_translation set state = 'running'").execute(city.db.pool()).await.unwrap();
+    approve(&city, "icd10", "B001", "I10.x00").await;
+    // The job of both dies at the first: the second gets one of its own.
+    let jobs = "select count(*) from job where kind = 'exchange.stored_codes'";
+    sqlx::query("delete from job").execute(city.db.pool()).await.unwrap();
+    let directory = &city.platform.directory;
+    directory.failed(city.institutions[0], "平台内部出错", false).await.unwrap();
+    assert_eq!(city.count(jobs).await, 0, "it is tried again by itself");
+    directory.failed(city.institutions[0], "平台内部出错", true).await.unwrap();
+    assert_eq!(city.count(jobs).await, 1);
+    testkit::settle(&city.platform.jobs).await;
+    assert_eq!(with(&city, "B001").await, 0);
+    let states =
+        "select count(*) from code_translation where (id = 1 and gave_up) or (id = 2 and state = 'done')";
+    assert_eq!(city.count(states).await, 2, "the one that gave up waits for somebody");
+}
+
+#[tokio::test]
+async fn a_job_leaves_the_rest_to_the_next_one_so_that_others_get_their_turn() {
+    let city = city().await;
+    city.program(0).await.upload("visit_diagnosis", "", diagnoses(0..30)).await.good();
+    testkit::settle(&city.platform.jobs).await;
+    approve(&city, "icd10", "B001", "I10.x00").await;
+    let (intake, directory, hospital) =
+        (&city.platform.exchange.intake, &*city.platform.directory, city.institutions[0]);
+    let mut turns = 0;
+    loop {
+        sqlx::query("delete from job").execute(city.db.pool()).await.unwrap();
+        intake.follow_for(directory, hospital, Duration::ZERO).await.unwrap();
+        let due = "select count(*) from job where kind = 'exchange.stored_codes' and state = 'ready' and attempts = 0";
+        if city.count(due).await == 0 {
+            break;
+        }
+        turns += 1;
+        assert!(turns < 50, "it goes nowhere");
+    }
+    assert!(turns > 2, "a page, the next data set, the end: {turns}");
+    assert_eq!(with(&city, "B001").await, 0);
+    assert_eq!(city.count("select count(*) from code_translation where state = 'done'").await, 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
-use contracts::{CodeCounts, LocalSeen, Terminology};
+use contracts::{CodeCounts, LocalSeen};
 use kernel::Result;
 use kernel::access::InstitutionId;
 use store::{DbDoing, Tx};
@@ -60,7 +60,8 @@ pub(super) async fn count(
         .db("count unknown codes by day")?;
     }
     list_local(tx, id, counts).await?;
-    if !counts.ended.is_empty() && directory.local_maps(institution).is_some() {
+    // Also when no map is in force any more: what was kept of a replaced row is not what its sender wrote last.
+    if !counts.ended.is_empty() {
         sqlx::query("delete from code_kept where fact_id = any($1) and dataset = $2")
             .bind(&counts.ended)
             .bind(counts.dataset)

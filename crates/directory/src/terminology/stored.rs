@@ -24,6 +24,9 @@ const LONGEST: usize = 50;
 /// A run that nobody worked on for so long needs somebody: longer than the longest pause before a job is tried again.
 const STALLED: TimeDelta = TimeDelta::minutes(15);
 
+/// One that has not begun stands in a queue, after an upgrade behind those of hundreds of institutions, one a minute.
+const QUEUED: TimeDelta = TimeDelta::hours(24);
+
 /// A run as the pages show it.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct Run {
@@ -41,6 +44,8 @@ pub struct Run {
     pub started_at: Option<DateTime<Utc>>,
     /// When it was last worked on.
     pub stepped_at: Option<DateTime<Utc>>,
+    /// Since when it waits for uploads that were checked by the maps before.
+    pub waits_since: Option<DateTime<Utc>>,
     /// When it was over.
     pub finished_at: Option<DateTime<Utc>>,
     /// Rows to look at; none: not counted yet.
@@ -63,7 +68,8 @@ impl Run {
     /// Whether nothing goes on with it by itself, as far as one can tell.
     pub fn stalled(&self, now: DateTime<Utc>) -> bool {
         let last = self.stepped_at.unwrap_or(self.asked_at).max(self.asked_at);
-        self.state != "done" && (self.gave_up || now - last > STALLED)
+        let patience = if self.state == "waiting" { QUEUED } else { STALLED };
+        self.state != "done" && (self.gave_up || now - last > patience)
     }
 
     /// How much of it is done, in percent; a run that is not over never shows 100.
@@ -123,7 +129,8 @@ pub(super) async fn ask(tx: &mut Tx<'_>, lines: &[(i64, i32)], by: &str, now: Da
 /// Goes on with what was given up or lost for an institution; false when nothing is left to do.
 async fn go_on(tx: &mut Tx<'_>, institution: i32, caller: &Caller, now: DateTime<Utc>) -> Result<bool> {
     let found = sqlx::query(
-        "update code_translation set asked_at = $2, gave_up = false where institution_id = $1 and state <> 'done'",
+        "update code_translation set asked_at = $2, gave_up = false, waits_since = null
+         where institution_id = $1 and state <> 'done'",
     )
     .bind(institution)
     .bind(now)
@@ -146,7 +153,7 @@ async fn go_on(tx: &mut Tx<'_>, institution: i32, caller: &Caller, now: DateTime
 }
 
 const RUN: &str = "t.id, t.institution_id, t.state, t.asked_at, t.asked_by, t.started_at, t.stepped_at,
-    t.finished_at, t.rows_total,
+    t.waits_since, t.finished_at, t.rows_total,
     t.rows_seen, t.translated, t.restored, t.failure, t.gave_up,
     (select count(*) from code_translation_line n where n.translation_id = t.id) as lines";
 
@@ -203,78 +210,107 @@ impl Directory {
         institution: InstitutionId,
         now: DateTime<Utc>,
     ) -> Result<Option<StoredRun>> {
-        type Taken = (i64, DateTime<Utc>, DateTime<Utc>, i32, Option<i16>, Option<Vec<String>>, Option<i64>);
+        type Taken = (
+            i64,
+            DateTime<Utc>,
+            DateTime<Utc>,
+            Option<DateTime<Utc>>,
+            Option<i16>,
+            Option<Vec<String>>,
+            Option<i64>,
+        );
         let run: Option<Taken> = sqlx::query_as(
             "with next as (
-                select id from code_translation where institution_id = $1 and state <> 'done'
-                order by id limit 1 for update)
+                select id from code_translation where institution_id = $1 and state <> 'done' and not gave_up
+                order by waits_since is not null, id limit 1 for update)
              update code_translation t set state = 'running', started_at = coalesce(t.started_at, $2),
-                pass_at = coalesce(t.pass_at, $2), stepped_at = $2, failure = null, gave_up = false
+                pass_at = coalesce(t.pass_at, $2), stepped_at = $2, failure = null
              from next where t.id = next.id
-             returning t.id, t.asked_at, t.pass_at, t.pass, t.dataset, t.after_key, t.rows_total",
+             returning t.id, t.asked_at, t.pass_at, t.waits_since, t.dataset, t.after_key, t.rows_total",
         )
         .bind(institution.get() as i32)
         .bind(now)
         .fetch_optional(&mut **tx)
         .await
         .db("take a run through stored rows")?;
-        let Some((id, asked_at, pass_at, pass, dataset, after, total)) = run else { return Ok(None) };
-        let codes: Vec<(i64, String, String, Option<String>, Option<Vec<String>>)> = sqlx::query_as(
-            "select max(m.id), m.table_id, m.local_code,
-                (select a.standard_code from code_map a where a.institution_id = $3 and a.table_id = m.table_id
-                    and a.local_code = m.local_code and a.state = 'approved'
-                    and coalesce(a.valid_from, '-infinity') <= $2),
-                (select array_agg(distinct b.standard_code) from code_map b where b.institution_id = $3
-                    and b.table_id = m.table_id and b.local_code = m.local_code and b.state in ('approved', 'ended'))
-             from code_translation_line l join code_map m on m.id = l.map_id
-             where l.translation_id = $1 group by m.table_id, m.local_code order by m.table_id, m.local_code",
-        )
-        .bind(id)
-        .bind(kernel::clock::to_china(now).date())
-        .bind(institution.get() as i32)
-        .fetch_all(&mut **tx)
-        .await
-        .db("read the codes of a run")?;
-        let tables = self.tables_now();
-        let code = |(line, table_id, local, standard, became): (
-            i64,
-            String,
-            String,
-            Option<String>,
-            Option<Vec<String>>,
-        )| {
-            let table = tables.get(&table_id)?;
-            // As intake has it: what the table knows needs no map, and a map to a code that is gone does not hold.
-            let folded = standards::width::fold(&local);
-            if table.resolve(&local).or_else(|| table.resolve(&folded)).is_some() {
-                return None;
-            }
-            // Rows hold what was sent in half width.
-            let local = folded.into_owned();
-            let standard = standard.filter(|code| table.contains(code));
-            Some(StoredCode { line, table: table_id, local, standard, became: became.unwrap_or_default() })
-        };
+        let Some((id, asked_at, pass_at, waits_since, dataset, after, total)) = run else { return Ok(None) };
+        let codes = self.codes_of_run(tx, institution, id, now).await?;
         Ok(Some(StoredRun {
             id,
             asked_at,
             pass_at,
-            pass,
+            waits_since,
             place: dataset.map(|dataset| StoredPlace { dataset, after }),
             counted: total.is_some(),
-            codes: codes.into_iter().filter_map(code).collect(),
+            codes,
         }))
     }
 
+    /// The codes that a run is about, each with what is in force for it now. Rows hold what was sent in half width, so
+    /// that two lines that differ in width only are one code; as intake has it, the line in half width comes first.
+    async fn codes_of_run(
+        &self,
+        tx: &mut Tx<'_>,
+        institution: InstitutionId,
+        run: i64,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<StoredCode>> {
+        let lines: Vec<(String, String)> = sqlx::query_as(
+            "select distinct m.table_id, m.local_code from code_translation_line l join code_map m on m.id = l.map_id
+             where l.translation_id = $1",
+        )
+        .bind(run)
+        .fetch_all(&mut **tx)
+        .await
+        .db("read the lines of a run")?;
+        let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
+        for (table, local) in lines {
+            wanted.insert((table.clone(), standards::width::fold(&local).into_owned()));
+            wanted.insert((table, local));
+        }
+        type Line = (i64, String, String, Option<String>, Vec<String>);
+        let lines: Vec<Line> = sqlx::query_as(
+            "select coalesce(max(l.map_id), max(m.id)), m.table_id, m.local_code,
+                max(m.standard_code) filter (where m.state = 'approved' and coalesce(m.valid_from, '-infinity') <= $2),
+                array_agg(distinct m.standard_code)
+             from unnest($3::text[], $4::text[]) as w (table_id, local_code)
+             join code_map m on m.institution_id = $1 and m.table_id = w.table_id and m.local_code = w.local_code
+                and m.state in ('approved', 'ended')
+             left join code_translation_line l on l.translation_id = $5 and l.map_id = m.id
+             group by m.table_id, m.local_code",
+        )
+        .bind(institution.get() as i32)
+        .bind(kernel::clock::to_china(now).date())
+        .bind(wanted.iter().map(|(table, _)| table.as_str()).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|(_, local)| local.as_str()).collect::<Vec<_>>())
+        .bind(run)
+        .fetch_all(&mut **tx)
+        .await
+        .db("read the codes of a run")?;
+        Ok(one_by_code(&self.tables_now(), lines))
+    }
+
     async fn end_run(&self, tx: &mut Tx<'_>, run: i64, end: StoredEnd, now: DateTime<Utc>) -> Result<()> {
-        if end == StoredEnd::Again {
-            sqlx::query(
+        let other = match &end {
+            StoredEnd::Done => None,
+            StoredEnd::Again => Some(sqlx::query(
                 "update code_translation set dataset = null, after_key = null, pass = pass + 1, pass_at = null,
-                    rows_seen = 0 where id = $1",
-            )
-            .bind(run)
-            .execute(&mut **tx)
-            .await
-            .db("begin a run once more")?;
+                    waits_since = null, rows_seen = 0 where id = $1",
+            )),
+            StoredEnd::Waits => Some(sqlx::query(
+                "update code_translation set waits_since = coalesce(waits_since, $2) where id = $1",
+            )),
+            StoredEnd::GaveUp(_) => Some(sqlx::query(
+                "update code_translation set state = 'failed', gave_up = true, failure = $2 where id = $1",
+            )),
+        };
+        if let Some(query) = other {
+            let query = match &end {
+                StoredEnd::Waits => query.bind(run).bind(now),
+                StoredEnd::GaveUp(why) => query.bind(run).bind(why),
+                StoredEnd::Again | StoredEnd::Done => query.bind(run),
+            };
+            query.execute(&mut **tx).await.db("note that a run is not over")?;
             return Ok(());
         }
         let (institution, by, seen, translated, restored): (i32, String, i64, i64, i64) = sqlx::query_as(
@@ -295,6 +331,34 @@ impl Directory {
         };
         audit::record(tx, &Caller::system(&by), &Purpose::of("administration"), now, &entry).await
     }
+}
+
+/// Lines of maps as codes: one for each code in half width, that which intake would take.
+fn one_by_code(
+    tables: &catalog::CodeTables,
+    lines: Vec<(i64, String, String, Option<String>, Vec<String>)>,
+) -> Vec<StoredCode> {
+    // First what is in force, then the line in half width: the first of a code stays.
+    let mut of_code: BTreeMap<(String, String), Vec<(bool, bool, StoredCode)>> = BTreeMap::new();
+    for (line, table_id, raw, standard, became) in lines {
+        let Some(table) = tables.get(&table_id) else { continue };
+        // As intake has it: what the table knows needs no map, and a map to a code that is gone does not hold.
+        let local = standards::width::fold(&raw).into_owned();
+        if table.resolve(&raw).or_else(|| table.resolve(&local)).is_some() {
+            continue;
+        }
+        let standard = standard.filter(|code| table.contains(code));
+        let order = (standard.is_none(), raw != local);
+        let of = of_code.entry((table_id.clone(), local.clone())).or_default();
+        of.push((order.0, order.1, StoredCode { line, table: table_id, local, standard, became }));
+    }
+    let one = |mut same: Vec<(bool, bool, StoredCode)>| {
+        same.sort_by_key(|of| (of.0, of.1, of.2.line));
+        let became: BTreeSet<String> = same.iter().flat_map(|(_, _, code)| code.became.clone()).collect();
+        let (_, _, code) = same.into_iter().next()?;
+        Some(StoredCode { became: became.into_iter().collect(), ..code })
+    };
+    of_code.into_values().filter_map(one).collect()
 }
 
 /// Notes how far a run is and what each line changed.
@@ -333,17 +397,25 @@ async fn note(tx: &mut Tx<'_>, step: &StoredStep) -> Result<()> {
     Ok(())
 }
 
-/// What senders wrote is kept beside facts that were translated, and forgotten of those that hold it again.
-async fn keep(tx: &mut Tx<'_>, dataset: i16, changes: &[StoredChange]) -> Result<()> {
-    let back: Vec<&StoredChange> = changes.iter().filter(|c| c.is_local).collect();
+/// What senders wrote is kept beside facts that were translated, and forgotten of those that hold it again or of which it
+/// cannot be true.
+async fn keep(
+    tx: &mut Tx<'_>,
+    dataset: i16,
+    changes: &[StoredChange],
+    stale: &[(i64, String)],
+) -> Result<()> {
+    let back = changes.iter().filter(|c| c.is_local).map(|c| (c.fact_id, c.field.as_str()));
+    let back: Vec<(i64, &str)> =
+        stale.iter().map(|(fact, field)| (*fact, field.as_str())).chain(back).collect();
     if !back.is_empty() {
         sqlx::query(
             "delete from code_kept k using unnest($2::bigint[], $3::text[]) as b (fact_id, field)
              where k.dataset = $1 and k.fact_id = b.fact_id and k.field = b.field",
         )
         .bind(dataset)
-        .bind(back.iter().map(|c| c.fact_id).collect::<Vec<_>>())
-        .bind(back.iter().map(|c| c.field.as_str()).collect::<Vec<_>>())
+        .bind(back.iter().map(|(fact, _)| *fact).collect::<Vec<_>>())
+        .bind(back.iter().map(|(_, field)| *field).collect::<Vec<_>>())
         .execute(&mut **tx)
         .await
         .db("forget local codes of facts that hold them again")?;
@@ -482,7 +554,7 @@ impl StoredCodes for Directory {
     {
         Box::pin(async move {
             note(tx, step).await?;
-            keep(tx, step.place.dataset, &step.changes).await?;
+            keep(tx, step.place.dataset, &step.changes, &step.stale).await?;
             count(tx, step.institution.get() as i32, step.place.dataset, &step.changes).await
         })
     }
@@ -507,18 +579,78 @@ impl StoredCodes for Directory {
         gave_up: bool,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            sqlx::query(
-                "update code_translation set state = 'failed', failure = $2, gave_up = $3
-                 where id = (select id from code_translation where institution_id = $1 and state <> 'done'
-                    order by id limit 1)",
-            )
-            .bind(institution.get() as i32)
-            .bind(why)
-            .bind(gave_up)
-            .execute(self.db.pool())
-            .await
-            .db("note why a run stopped")?;
-            Ok(())
+            self.db
+                .transaction(async |tx| note_failure(tx, institution.get() as i32, why, gave_up).await)
+                .await
         })
+    }
+}
+
+async fn note_failure(tx: &mut Tx<'_>, institution: i32, why: &str, gave_up: bool) -> Result<()> {
+    // The run that a step takes next is the one that it failed at.
+    sqlx::query(
+        "update code_translation set state = 'failed', failure = $2, gave_up = $3
+         where id = (select id from code_translation where institution_id = $1 and state <> 'done' and not gave_up
+            order by waits_since is not null, id limit 1)",
+    )
+    .bind(institution)
+    .bind(why)
+    .bind(gave_up)
+    .execute(&mut **tx)
+    .await
+    .db("note why a run stopped")?;
+    if !gave_up {
+        return Ok(());
+    }
+    // The job may have been that of later decisions as well: they get one of their own.
+    let left: bool = sqlx::query_scalar(
+        "select exists (select from code_translation where institution_id = $1 and state <> 'done' and not gave_up)",
+    )
+    .bind(institution)
+    .fetch_one(&mut **tx)
+    .await
+    .db("look for what else is asked")?;
+    if left {
+        let (body, subject) = (StoredCodesAsked { institution: institution.into() }, institution.to_string());
+        jobs::enqueue(tx, STORED_CODES, &subject, &body, Some(&subject)).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn codes_that_differ_in_width_only_are_one_by_the_line_that_intake_takes() {
+        let mut table = catalog::CodeTable { id: "t".into(), ..catalog::CodeTable::default() };
+        for code in ["I10", "I20"] {
+            table.codes.push(catalog::Code { code: code.into(), name: "".into() });
+        }
+        table.index();
+        let tables = catalog::CodeTables { tables: HashMap::from([("t".to_owned(), Arc::new(table))]) };
+        let line = |id: i64, raw: &str, standard: Option<&str>, became: &str| {
+            (id, "t".to_owned(), raw.to_owned(), standard.map(str::to_owned), vec![became.to_owned()])
+        };
+        let got = |lines: Vec<_>| {
+            let all = one_by_code(&tables, lines).into_iter();
+            all.map(|c| (c.line, c.local, c.standard.unwrap_or_default(), c.became.join(" ")))
+                .collect::<Vec<_>>()
+        };
+        let both = |standard: &str, line: i64| {
+            vec![(line, "B1".to_owned(), standard.to_owned(), "I10 I20".to_owned())]
+        };
+        let (half, full) = (line(1, "B1", Some("I10"), "I10"), line(2, "Ｂ１", Some("I20"), "I20"));
+        assert_eq!(got(vec![half.clone(), full.clone()]), both("I10", 1));
+        assert_eq!(got(vec![full.clone(), half]), both("I10", 1));
+        assert_eq!(
+            got(vec![line(1, "B1", None, "I10"), full]),
+            both("I20", 2),
+            "only one of them is in force"
+        );
+        assert_eq!(got(vec![line(3, "Ｉ10", Some("I20"), "I20")]), [], "what the table knows needs no map");
     }
 }

@@ -646,4 +646,7 @@ async fn maps_approved_before_the_upgrade_are_followed_after_it() {
     .await
     .unwrap();
     assert_eq!(asked, [(1, 2, 1), (2, 1, 1)]);
+    let apart = "select extract(epoch from max(run_at) - min(run_at))::bigint from job";
+    let apart: i64 = sqlx::query_scalar(apart).fetch_one(db.db().pool()).await.unwrap();
+    assert_eq!(apart, 60, "other work is not to stand behind hundreds of them");
 }

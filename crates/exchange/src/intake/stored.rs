@@ -5,9 +5,14 @@
 //! the codes concerned, writes those that say something else than the maps make of what was sent, and notes how far it
 //! is. What a row is to say depends only on what its sender wrote and on the map in force, so that a page done twice, or
 //! begun again after a crash, changes nothing more; and undoing a map is the same work as approving one.
+//!
+//! This holds for the rows and their identity records, not for all that was made of them: the record of a person known
+//! from such rows only follows as it follows any later row, which fills what is empty and seldom overwrites. After an undo
+//! a person may keep a sex, blood group or the like that was translated.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use catalog::{Dataset, FieldKind, Value};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -17,6 +22,7 @@ use contracts::{
 };
 use kernel::access::InstitutionId;
 use kernel::{Error, Result};
+use store::db::Retry;
 use store::facts::{Correction, Held, Looking, Target};
 use store::jobs::{Job, Jobs, MAX_ATTEMPTS};
 use store::{DbDoing, Gated};
@@ -26,10 +32,15 @@ use super::{Inner, Intake};
 
 /// Rows that one transaction looks at.
 const PAGE: i64 = 2_000;
-/// Passes of one run at most: further ones are for batches that were under way when the maps changed.
-const PASSES: i32 = 3;
-/// How long a pass waits for a batch that is under way.
+/// How long one job goes on before others get their turn.
+const TURN: Duration = Duration::from_secs(5);
+/// After this a run looks again whether batches are under way.
 const WAIT: TimeDelta = TimeDelta::seconds(60);
+/// How long a run waits for batches under way before somebody has to look at them.
+const PATIENCE: TimeDelta = TimeDelta::hours(24);
+/// A batch received so long after a decision may still have been checked by the maps before: clocks differ, and a process
+/// reads the maps again when it is told.
+const MARGIN: TimeDelta = TimeDelta::minutes(5);
 /// The longest name of a local code that is kept.
 const NAME: usize = 100;
 
@@ -55,6 +66,14 @@ struct Changed<'h> {
     reason: String,
 }
 
+/// What a page came to.
+struct Outcome<'h> {
+    changed: Vec<Changed<'h>>,
+    changes: Vec<StoredChange>,
+    /// What is kept and cannot be what was sent.
+    stale: Vec<(i64, String)>,
+}
+
 /// Registers the job.
 pub(crate) fn register(jobs: &mut Jobs, intake: Intake, codes: Arc<dyn StoredCodes>) {
     jobs.on(STORED_CODES, move |job| {
@@ -65,26 +84,12 @@ pub(crate) fn register(jobs: &mut Jobs, intake: Intake, codes: Arc<dyn StoredCod
 
 async fn run(intake: &Intake, codes: &dyn StoredCodes, job: &Job) -> Result<()> {
     let institution = InstitutionId::new(job.read::<StoredCodesAsked>()?.institution);
-    loop {
-        match intake.follow_maps(codes, institution, PAGE).await {
-            Ok(Followed::More) => {}
-            Ok(Followed::Nothing) => return Ok(()),
-            Ok(Followed::Later) => {
-                let parts = intake.parts();
-                let at = parts.clock.now() + WAIT;
-                let subject = institution.to_string();
-                let body = StoredCodesAsked { institution: institution.get() };
-                let again = async |tx: &mut store::Tx<'_>| {
-                    store::jobs::enqueue_at(tx, STORED_CODES, &subject, &body, Some(&subject), at).await
-                };
-                parts.db.transaction(again).await?;
-                return Ok(());
-            }
-            Err(error) => {
-                codes.failed(institution, &told(&error), job.attempt >= MAX_ATTEMPTS).await?;
-                return Err(error);
-            }
+    match intake.follow_for(codes, institution, TURN).await {
+        Err(error) => {
+            codes.failed(institution, &told(&error), job.attempt >= MAX_ATTEMPTS).await?;
+            Err(error)
         }
+        done => done,
     }
 }
 
@@ -97,6 +102,31 @@ fn told(error: &Error) -> String {
 }
 
 impl Intake {
+    /// Goes on with what is asked for an institution for so long, at least by a page, and leaves a job for what remains:
+    /// it stands behind what others wait for, and its attempts are counted from the beginning.
+    pub async fn follow_for(
+        &self,
+        codes: &dyn StoredCodes,
+        institution: InstitutionId,
+        turn: Duration,
+    ) -> Result<()> {
+        let began = Instant::now();
+        let at = loop {
+            match self.follow_maps(codes, institution, PAGE).await? {
+                Followed::Nothing => return Ok(()),
+                Followed::More if began.elapsed() < turn => {}
+                Followed::More => break self.parts().clock.now(),
+                Followed::Later => break self.parts().clock.now() + WAIT,
+            }
+        };
+        let (subject, body) = (institution.to_string(), StoredCodesAsked { institution: institution.get() });
+        let next = async |tx: &mut store::Tx<'_>| {
+            store::jobs::enqueue_at(tx, STORED_CODES, &subject, &body, Some(&subject), at).await
+        };
+        self.parts().db.transaction(next).await?;
+        Ok(())
+    }
+
     /// One step of what is asked for an institution: a page of at most `rows` rows, in a transaction of its own.
     pub async fn follow_maps(
         &self,
@@ -105,13 +135,20 @@ impl Intake {
         rows: i64,
     ) -> Result<Followed> {
         let inner = &self.inner;
-        inner
-            .parts
-            .db
-            .background("let stored rows follow the maps of codes", async |tx| {
-                inner.step(tx, codes, institution, rows).await
-            })
-            .await
+        let mut retry = Retry::default();
+        loop {
+            let done = inner
+                .parts
+                .db
+                .background("let stored rows follow the maps of codes", async |tx| {
+                    inner.step(tx, codes, institution, rows).await
+                })
+                .await;
+            match done {
+                Err(error) if retry.again(&error).await => {}
+                done => return done,
+            }
+        }
     }
 }
 
@@ -154,7 +191,7 @@ impl Inner {
             false => codes.kept(tx, dataset.number, &ids).await?,
         };
         let received = self.received(tx, &page.found).await?;
-        let (mut changed, changes) = changed(dataset, fields, &page.found, &kept, &received);
+        let Outcome { mut changed, changes, stale } = changed(dataset, fields, &page.found, &kept, &received);
         self.relink(tx, dataset, institution, &mut changed, now).await?;
         let corrections: Vec<Correction<'_>> = changed
             .iter()
@@ -177,6 +214,7 @@ impl Inner {
             place: StoredPlace { dataset: dataset.number, after: more },
             seen: page.seen,
             changes,
+            stale,
         };
         codes.stepped(tx, &step).await?;
         Ok(Followed::More)
@@ -226,14 +264,24 @@ impl Inner {
              where institution_id = $1 and received_at <= $2 and (finished_at is null or finished_at > $3)",
         )
         .bind(institution.get() as i32)
-        .bind(run.asked_at)
+        .bind(run.asked_at + MARGIN)
         .bind(run.pass_at)
         .fetch_one(&mut ***tx)
         .await
         .db("look for batches under way")?;
-        let again = run.pass < PASSES && (under_way || meanwhile);
-        codes.ended(tx, run.id, if again { StoredEnd::Again } else { StoredEnd::Done }, now).await?;
-        Ok(if again && under_way { Followed::Later } else { Followed::More })
+        let end = match (under_way, run.waits_since) {
+            (true, Some(since)) if now - since >= PATIENCE => StoredEnd::GaveUp(
+                "有上传批次 24 小时仍未处理完，其中可能还有按旧对照检查的数据。请先在批次列表中处理这些批次，再从中断处继续。"
+                    .to_owned(),
+            ),
+            (true, _) => StoredEnd::Waits,
+            (false, Some(_)) => StoredEnd::Again,
+            (false, None) if meanwhile => StoredEnd::Again,
+            (false, None) => StoredEnd::Done,
+        };
+        let waits = end == StoredEnd::Waits;
+        codes.ended(tx, run.id, end, now).await?;
+        Ok(if waits { Followed::Later } else { Followed::More })
     }
 
     /// The day on which each batch of these rows was received.
@@ -324,6 +372,20 @@ fn texts<'r>(codes: &[&'r StoredCode]) -> Vec<&'r str> {
     texts
 }
 
+fn find<'c>(codes: &[&'c StoredCode], local: &str) -> Option<&'c StoredCode> {
+    let at = codes.binary_search_by(|code| code.local.as_str().cmp(local)).ok()?;
+    codes.get(at).copied()
+}
+
+/// Whether what is kept cannot be what the present value was sent as: no map of that code ever led to this value, or the
+/// value is itself a code of the institution's own. Earlier versions of the program left such entries behind.
+fn stale(now: &str, kept: &KeptCode, codes: &[&StoredCode]) -> bool {
+    match find(codes, &kept.code) {
+        Some(code) => !code.became.iter().any(|standard| standard == now),
+        None => find(codes, now).is_some(),
+    }
+}
+
 /// What a value is to be, where it is to be another: from what the sender wrote and the map in force.
 fn wanted<'c>(
     now: &str,
@@ -331,10 +393,9 @@ fn wanted<'c>(
     codes: &[&'c StoredCode],
 ) -> Option<(&'c StoredCode, String)> {
     let sent = kept.map_or(now, |kept| kept.code.as_str());
-    let at = codes.binary_search_by(|code| code.local.as_str().cmp(sent)).ok()?;
-    let code = codes.get(at)?;
+    let code = find(codes, sent)?;
     let value = code.standard.as_deref().unwrap_or(sent);
-    (value != now).then(|| (*code, value.to_owned()))
+    (value != now).then(|| (code, value.to_owned()))
 }
 
 /// The rows that say something else than they should, and each value changed.
@@ -344,17 +405,21 @@ fn changed<'h>(
     rows: &'h [Held],
     kept: &[KeptCode],
     received: &HashMap<i64, NaiveDate>,
-) -> (Vec<Changed<'h>>, Vec<StoredChange>) {
+) -> Outcome<'h> {
     let kept: HashMap<(i64, &str), &KeptCode> =
         kept.iter().map(|k| ((k.fact_id, k.field.as_str()), k)).collect();
-    let (mut out, mut changes) = (Vec::new(), Vec::new());
+    let (mut out, mut changes, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
     for held in rows {
         let mut values: Option<Vec<Value>> = None;
         let mut reasons: BTreeMap<i64, String> = BTreeMap::new();
         for (field, codes) in fields {
             let name = &dataset.fields[*field].name;
             let Some(now) = held.values[*field].text() else { continue };
-            let kept = kept.get(&(held.fact_id, name.as_str())).copied();
+            let mut kept = kept.get(&(held.fact_id, name.as_str())).copied();
+            if kept.is_some_and(|kept| stale(now, kept, codes)) {
+                forgotten.push((held.fact_id, name.clone()));
+                kept = None;
+            }
             let Some((code, value)) = wanted(now, kept, codes) else { continue };
             let reason = match &code.standard {
                 Some(standard) => format!("编码映射批准：{} → {standard}（对照 {}）", code.local, code.line),
@@ -382,7 +447,7 @@ fn changed<'h>(
             out.push(Changed { held, identity_id: held.identity_id, values, reason });
         }
     }
-    (out, changes)
+    Outcome { changed: out, changes, stale: forgotten }
 }
 
 #[cfg(test)]
@@ -396,7 +461,7 @@ mod tests {
             table: "icd10".into(),
             local: local.into(),
             standard: standard.map(str::to_owned),
-            became: vec!["I10".into()],
+            became: vec!["I10".into(), "I20".into()],
         }
     }
 
@@ -422,6 +487,22 @@ mod tests {
             let got = wanted(now, sent.as_ref(), &codes).map(|(_, value)| value);
             assert_eq!(got.as_deref(), expected, "{now} sent as {sent:?}");
         }
-        assert_eq!(texts(&codes), ["B1", "B2", "I10"]);
+        assert_eq!(texts(&codes), ["B1", "B2", "I10", "I20"]);
+    }
+
+    #[test]
+    fn what_no_map_led_to_is_not_believed() {
+        let (on, off) = (code("B1", Some("I10")), code("B2", None));
+        let codes = [&on, &off];
+        let cases = [
+            ("I10", "B1", false),
+            ("I30", "B1", true),
+            ("B2", "B1", true),
+            ("B1", "B3", true),
+            ("I10", "B3", false),
+        ];
+        for (now, sent, expected) in cases {
+            assert_eq!(stale(now, &kept(sent), &codes), expected, "{now} sent as {sent}");
+        }
     }
 }

@@ -16,6 +16,9 @@ use crate::terminology::stored::{LineRun, Run};
 /// Runs that the card shows.
 const RUNS: i64 = 10;
 
+/// A run whose pass is over and that waits for uploads which were checked by the maps before.
+const UPLOADS: &str = "等待正在处理的上传";
+
 fn count(n: i64) -> String {
     thousands(n.unsigned_abs())
 }
@@ -26,6 +29,7 @@ fn state_badge(run: &Run, now: DateTime<Utc>) -> Markup {
         "failed" if run.gave_up => badge(Tone::Bad, "已停止"),
         "failed" => badge(Tone::Warn, "中断，将自动重试"),
         _ if run.stalled(now) => badge(Tone::Bad, "长时间没有进展"),
+        _ if run.waits_since.is_some() => badge(Tone::Info, UPLOADS),
         "running" => badge(Tone::Info, "进行中"),
         _ => badge(Tone::Neutral, "等待开始"),
     }
@@ -38,6 +42,7 @@ pub(super) fn words(line: Option<&LineRun>, ended: bool) -> String {
     match run.state.as_str() {
         "done" => format!("已{what} {} 处", count(*changed)),
         "waiting" => "等待开始".to_owned(),
+        "running" if run.waits_since.is_some() => format!("{UPLOADS}，已{what} {} 处", count(*changed)),
         _ => {
             let percent = run.percent().map(|p| format!(" {p}%")).unwrap_or_default();
             let state = if run.state == "running" { "进行中" } else { "中断" };
@@ -100,7 +105,7 @@ pub(super) async fn runs(
         ])
     };
     let rows: Vec<Row> = runs.iter().map(row).collect();
-    let hint = html! { small { "已存的数据随对照的批准和停用转换或恢复；每次改动都留在该记录的历史版本中" } };
+    let hint = html! { small { "已存的数据随对照的批准和停用转换或恢复；每次改动都留在该记录的历史版本中。本功能启用之前已停用的对照不追溯恢复" } };
     Ok(card_with(
         "存量数据转换",
         hint,
@@ -135,6 +140,7 @@ mod tests {
             asked_by: "审批".to_owned(),
             started_at: None,
             stepped_at: None,
+            waits_since: None,
             finished_at: None,
             rows_total: Some(200),
             rows_seen: 50,
@@ -155,6 +161,9 @@ mod tests {
         assert_eq!(said("running", false), "进行中 25%，已转换 1,207 处");
         assert_eq!(said("failed", false), "中断 25%，已转换 1,207 处");
         assert_eq!(words(None, false), "");
+        let waits = Run { waits_since: Some(run("running").asked_at), ..run("running") };
+        let line = LineRun { run: waits, changed: 3 };
+        assert_eq!(words(Some(&line), false), "等待正在处理的上传，已转换 3 处");
     }
 
     #[test]
@@ -166,5 +175,6 @@ mod tests {
         assert!(!run("running").stalled(minutes(5)) && run("running").stalled(minutes(60)));
         assert!(Run { gave_up: true, ..run("failed") }.stalled(minutes(0)));
         assert!(!run("done").stalled(minutes(60)));
+        assert!(!run("waiting").stalled(minutes(60)) && run("waiting").stalled(minutes(25 * 60)));
     }
 }
