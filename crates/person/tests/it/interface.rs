@@ -340,4 +340,35 @@ async fn a_merge_shows_the_person_as_wished_or_is_refused() {
     assert_eq!((person("H7").await, shown().await), (child, before));
     let pins: i64 = sqlx::query_scalar("select count(*) from person_pin").fetch_one(db.pool()).await.unwrap();
     assert_eq!(pins, 0);
+
+    // What somebody else registered is found out by nobody who cannot see it.
+    let elsewhere = contracts::Demographics {
+        phone: "13700002222".into(),
+        ..registration("T1", "张伟", "1", "1965-03-08", &number)
+    };
+    link(&db, &index, TOWNSHIP, std::slice::from_ref(&elsewhere)).await.unwrap();
+    // Two say another number, so that the township's is not the one that is shown.
+    for local_no in ["H8", "H9"] {
+        let again = contracts::Demographics {
+            local_no: local_no.into(),
+            phone: "13900001111".into(),
+            ..elsewhere.clone()
+        };
+        link(&db, &index, COUNTY_HOSPITAL, &[again]).await.unwrap();
+    }
+    let span = Span::Institution(COUNTY_HOSPITAL);
+    let hospital = Caller {
+        grants: vec![Grant { line: Line::PersonIndex, act: Act::Write, span }],
+        ..program(TOWNSHIP)
+    };
+    let phone = |no: &str| json!({ "telecom": [{ "system": "phone", "value": no }] });
+    for (caller, no, expected) in [
+        (steward("4115"), "13700002222", StatusCode::OK),
+        (hospital.clone(), "13700002222", StatusCode::UNPROCESSABLE_ENTITY),
+        (hospital.clone(), "13700003333", StatusCode::UNPROCESSABLE_ENTITY),
+        (hospital, "13900001111", StatusCode::OK),
+    ] {
+        let (status, answer) = post(&app, caller, path, ask(true, phone(no))).await;
+        assert_eq!(status, expected, "{no} {answer}");
+    }
 }
