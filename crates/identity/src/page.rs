@@ -1,15 +1,17 @@
 //! Small pieces that several pages of this context share.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
+use contracts::InstitutionCard;
 use kernel::error::Doing;
 use maud::{Markup, html};
 use web::serve::ClientAddress;
-use web::ui::brief;
+use web::ui::{self, Field, brief};
 
 /// Where a request came from.
 #[derive(Debug, Clone)]
@@ -51,6 +53,32 @@ pub fn control(label: &str, id: &str, hint: &str, control: &Markup) -> Markup {
             @if !hint.is_empty() { small { (hint) } }
         }
     }
+}
+
+/// Institutions from which a form searches instead of listing them.
+const MANY: usize = 60;
+
+/// The field of a form that asks for an institution: a few are listed, many are looked up by name, initials or code.
+pub fn institution_field(field: &Field<'_>, within: &[Arc<InstitutionCard>]) -> Markup {
+    if within.len() < MANY {
+        let listed: Vec<(String, String)> =
+            within.iter().map(|card| (card.code.clone(), card.name.clone())).collect();
+        return ui::select_field(field, &listed);
+    }
+    let hint = format!("输入名称、拼音首字母或代码查找。{}", field.hint);
+    ui::field(&Field { pick: "/registry/pick/institution", hint: &hint, ..field.clone() })
+}
+
+/// The institution that was chosen or typed there: its code, or its name where only one bears it.
+pub fn institution_named<'a>(
+    text: &str,
+    within: &'a [Arc<InstitutionCard>],
+) -> Option<&'a Arc<InstitutionCard>> {
+    let text = text.trim();
+    within.iter().find(|card| card.code.eq_ignore_ascii_case(text)).or_else(|| {
+        let mut named = within.iter().filter(|card| card.name == text);
+        named.next().filter(|_| named.next().is_none())
+    })
 }
 
 /// A one-button form.
@@ -115,4 +143,45 @@ pub fn xlsx(file: &str, sheet: &str, heads: &[&str], rows: &[Vec<String>]) -> ke
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
     Ok((headers, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Id, RegionCode};
+
+    use super::*;
+
+    fn cards(many: i64) -> Vec<Arc<InstitutionCard>> {
+        (1..=many)
+            .map(|n| {
+                Arc::new(InstitutionCard {
+                    id: Id::new(n),
+                    code: format!("1241150000{n:08}"),
+                    name: format!("第{}卫生室", n % 99),
+                    short_name: String::new(),
+                    sender_class: "village".to_owned(),
+                    region: RegionCode::parse("411503").unwrap(),
+                    invented: false,
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_few_institutions_are_listed_and_many_are_searched() {
+        let field = Field { name: "institution", label: "机构", ..Field::default() };
+        assert!(institution_field(&field, &cards(3)).into_string().contains("<select"));
+        let many = institution_field(&field, &cards(3000)).into_string();
+        assert!(many.contains("data-pick=\"/registry/pick/institution\"") && many.len() < 2000, "{many}");
+    }
+
+    #[test]
+    fn an_institution_is_named_by_code_or_by_a_name_of_its_own() {
+        let cards = cards(100);
+        let named = |text: &str| institution_named(text, &cards).map(|card| card.id.get());
+        assert_eq!(named(" 124115000000000007 "), Some(7));
+        assert_eq!(named("第50卫生室"), Some(50));
+        assert_eq!(named("第1卫生室"), None, "two bear it");
+        assert_eq!((named(""), named("第")), (None, None));
+    }
 }

@@ -1,6 +1,6 @@
 //! From typed texts to what is written: every door (form, spreadsheet, JSON) goes through [`Registries::examine`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use catalog::{Checker, Owner, Pick, RawRow, Register, Value};
 use chrono::{NaiveDate, NaiveDateTime};
@@ -131,12 +131,20 @@ pub(crate) struct Examiner<'a> {
     checker: Checker,
     now: NaiveDateTime,
     staff: &'a StaffIndex,
+    beside: HashSet<String>,
 }
 
 impl Registries {
     pub(crate) fn examiner<'a>(&'a self, register: &'a Arc<Register>, staff: &'a StaffIndex) -> Examiner<'a> {
         let checker = Checker::new(&register.dataset, self.directory.tables_now());
-        Examiner { registries: self, register, checker, now: self.clock.local(), staff }
+        Examiner {
+            registries: self,
+            register,
+            checker,
+            now: self.clock.local(),
+            staff,
+            beside: HashSet::new(),
+        }
     }
 
     /// The texts of an entry, as a form shows them; guarded ones in clear only when `open`.
@@ -237,6 +245,31 @@ impl Examiner<'_> {
         catalog::check::read_value(kind, &text).and_then(|v| to_json(&v)).map_or(text, |v| as_text(&v))
     }
 
+    /// The same, for rows of one file: institutions may name others that the file brings along.
+    pub(crate) fn beside<'t>(mut self, codes: impl Iterator<Item = &'t str>) -> Self {
+        if let Some(at) = self.register.field("code").filter(|_| self.register.owner == Owner::Itself) {
+            self.beside = codes.map(|code| self.canonical(at, code)).collect();
+        }
+        self
+    }
+
+    /// What is said of a row: what rejects it comes first, what is only recommended in one breath at the end.
+    pub(crate) fn sentence(&self, texts: &[String], findings: &[Finding]) -> String {
+        let fields = &self.register.dataset.fields;
+        let recommended = |f: &&Finding| {
+            !f.reject && f.field.is_some_and(|at| fields[at].recommended && texts[at].is_empty())
+        };
+        let (empty, mut told): (Vec<&Finding>, Vec<&Finding>) = findings.iter().partition(recommended);
+        told.sort_by_key(|f| !f.reject);
+        let mut sentences: Vec<String> = told.iter().map(|f| f.message.clone()).collect();
+        if !empty.is_empty() {
+            let titles: Vec<&str> =
+                empty.iter().filter_map(|f| Some(fields[f.field?].title.as_str())).collect();
+            sentences.push(format!("建议补填：{}", titles.join("、")));
+        }
+        sentences.join("；")
+    }
+
     /// Checks texts; `before` is the entry that they change.
     pub fn examine(&self, reach: &Reach, texts: &[String], before: Option<&Entry>) -> Result<Examined> {
         let register = self.register;
@@ -285,13 +318,10 @@ impl Examiner<'_> {
             if *pick == Some(Pick::Institution)
                 && !locates(register, &fields[position].name)
                 && !texts[position].is_empty()
-                && self.registries.directory.by_code(&texts[position]).is_none()
+                && let Some(wrong) = self.above(&texts, position)
             {
-                findings.push(Finding {
-                    field: Some(position),
-                    message: format!("{}：没有登记代码为“{}”的机构", fields[position].title, texts[position]),
-                    reject: true,
-                });
+                let message = format!("{}：{wrong}", fields[position].title);
+                findings.push(Finding { field: Some(position), message, reject: true });
             }
         }
         let draft = match findings.iter().any(|f| f.reject) {
@@ -302,6 +332,17 @@ impl Examiner<'_> {
             }
         };
         Ok(Examined { findings, draft })
+    }
+
+    /// What is wrong with an institution that an entry names.
+    fn above(&self, texts: &[String], position: usize) -> Option<String> {
+        let code = &texts[position];
+        let own = self.register.field("code").filter(|_| self.register.owner == Owner::Itself);
+        if own.is_some_and(|at| texts[at] == *code) {
+            return Some("不能是本机构自己".to_owned());
+        }
+        let there = self.beside.contains(code) || self.registries.directory.by_code(code).is_some();
+        (!there).then(|| format!("没有登记代码为“{code}”的机构"))
     }
 
     fn is_partial(&self, field: usize) -> bool {

@@ -458,6 +458,52 @@ async fn institutions_merge_close_and_open_again_and_staff_move() {
 }
 
 #[tokio::test]
+async fn a_file_may_bring_institutions_with_those_above_them_in_any_order() {
+    let city = city().await;
+    let officer = county("411503");
+    let [leaf, mid, top, under, deeper, bad, own] = [
+        "12411503910000003T",
+        "12411503910000002P",
+        "12411503910000001L",
+        "124115039100000051",
+        "124115039100000064",
+        "12411503910000004X",
+        "124115039100000077",
+    ];
+    let file = format!(
+        "机构代码,机构名称,机构类别,上传类别,行政区划,主管机构,等级\n\
+         {leaf},一村卫生室,D600,village,411503,{},\n\
+         {mid},一乡卫生院,C220,township,411503,{top},\n\
+         {top},县医院,A100,hospital,411503,,\n\
+         {deeper},三村卫生室,D600,village,411503,{under},\n\
+         {under},二乡卫生院,C220,township,411503,{bad},\n\
+         {bad},外县医院,A100,hospital,411521,,\n\
+         {own},自管医院,A100,hospital,411503,{own},\n",
+        mid.to_lowercase()
+    );
+    let (status, body, to) = city.upload("institution", "机构.csv", file.as_bytes(), &officer).await;
+    assert_eq!(status, StatusCode::SEE_OTHER, "{body}");
+    let (_, page) = city.get(&to, &officer).await;
+    for expected in ["执行导入（3 行）", "不能是本机构自己", "建议补填：等级、"] {
+        assert!(page.contains(expected), "{expected} is missing: {page}");
+    }
+    for above in [under, bad] {
+        assert!(page.contains(&format!("主管机构“{above}”在本文件中，但那一行不能导入")), "{page}");
+    }
+    city.done(&format!("{to}/apply"), &[], &officer).await;
+    settle(&city.jobs).await;
+    let (_, list) = city.get("/institutions", &officer).await;
+    for name in ["一村卫生室", "一乡卫生院", "县医院"] {
+        assert!(list.contains(name), "{name} is missing");
+    }
+    assert!(!list.contains("二乡卫生院") && !list.contains("自管医院"));
+    // Undone, whoever stands above whom.
+    city.done(&format!("{to}/undo"), &[], &officer).await;
+    settle(&city.jobs).await;
+    assert!(!city.get("/institutions", &officer).await.1.contains("一乡卫生院"));
+}
+
+#[tokio::test]
 async fn a_file_is_checked_row_by_row_then_applied_once_and_undone_whole() {
     let city = city().await;
     city.hospital(A, "第一医院", "411503").await;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use chrono::{DateTime, Utc};
 use contracts::InstitutionCard;
-use kernel::access::InstitutionId;
 use kernel::{AccountId, Id, Purpose, Reach, Refusal};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -292,12 +291,4 @@ pub(super) fn state_badge(row: &AccountRow, now: DateTime<Utc>) -> Markup {
         _ => Tone::Neutral,
     };
     badge(tone, name)
-}
-
-/// The institution of a form's field.
-pub(super) fn institution_of(text: &str) -> Result<Option<InstitutionId>, Refusal> {
-    match text.trim() {
-        "" => Ok(None),
-        text => Ok(Some(Id::new(text.parse().map_err(|_| out_of_reach())?))),
-    }
 }

@@ -1,17 +1,20 @@
 //! `/accounts/new`: opening one account.
 
+use std::sync::Arc;
+
 use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use kernel::{AccountId, Error, Purpose, Reach};
+use contracts::InstitutionCard;
+use kernel::{AccountId, Error, Purpose, Reach, Refusal};
 use maud::{Markup, html};
 use serde::Deserialize;
 use web::route::Allowed;
-use web::ui::{Tone, card, notice, page_head};
+use web::ui::{Field, Tone, card, notice, page_head};
 use web::{Frame, Reply};
 
 use super::NewAccount;
-use super::admin_pages::{WAY, givable, institution_of, out_of_reach, told_once};
+use super::admin_pages::{WAY, givable, out_of_reach, told_once};
 use crate::{Identity, page, secret};
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,10 +57,13 @@ async fn open(
     given: &AccountForm,
 ) -> kernel::Result<(AccountId, String)> {
     let by = reach.caller();
-    let institution = institution_of(&given.institution)?;
-    let region = match institution {
-        Some(id) => identity.institutions.by_id(id).ok_or_else(out_of_reach)?.region,
-        None => by.region,
+    let (institution, region) = match given.institution.trim() {
+        "" => (None, by.region),
+        text => {
+            let within = within(identity, reach);
+            let card = page::institution_named(text, &within).ok_or_else(unknown)?;
+            (Some(card.id), card.region)
+        }
     };
     if !identity.may_open(by, &given.role, institution, &region) {
         return Err(out_of_reach().into());
@@ -75,10 +81,30 @@ async fn open(
     Ok((account, first))
 }
 
+fn within(identity: &Identity, reach: &Reach) -> Vec<Arc<InstitutionCard>> {
+    identity.institutions.all().iter().filter(|card| reach.covers(card.id, &card.region)).cloned().collect()
+}
+
+fn unknown() -> Refusal {
+    Refusal::invalid(
+        "account.unknown_institution",
+        "您的管辖范围内没有这个机构，或有几个机构同名。请从列出的机构中选择，或填写机构代码。",
+    )
+}
+
 fn form(identity: &Identity, reach: &Reach, given: &AccountForm, problem: Option<&str>) -> Markup {
     let by = reach.caller();
-    let institutions = identity.institutions.all();
-    let within: Vec<_> = institutions.iter().filter(|card| reach.covers(card.id, &card.region)).collect();
+    let none = format!("{}卫生健康行政部门的人员不选机构", identity.institutions.region_name(&by.region));
+    let institution = page::institution_field(
+        &Field {
+            name: "institution",
+            label: "机构",
+            value: &given.institution,
+            hint: &none,
+            ..Field::default()
+        },
+        &within(identity, reach),
+    );
     let text = |id: &str, value: &str, required: bool| {
         html! { input.form-control id=(id) name=(id) value=(value) required[required] maxlength="64" autocomplete="off"; }
     };
@@ -99,14 +125,7 @@ fn form(identity: &Identity, reach: &Reach, given: &AccountForm, problem: Option
                             }
                         }
                     }))
-                    (page::control("机构", "institution", "卫生健康行政部门的人员不选机构", &html! {
-                        select.form-select id="institution" name="institution" {
-                            option value="" { "（无，" (identity.institutions.region_name(&by.region)) "）" }
-                            @for card in within {
-                                option value=(card.id) selected[card.id.to_string() == given.institution] { (card.name) }
-                            }
-                        }
-                    }))
+                    (institution)
                 }
                 div.mk-form-acts { button.btn.btn-primary type="submit" { "开通" } a.btn href="/accounts" { "取消" } }
             }

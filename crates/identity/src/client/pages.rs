@@ -164,14 +164,14 @@ fn limits(identity: &Identity, client: &ClientRow) -> String {
     if client.reads_records { format!("{datasets}；可读本机构患者档案") } else { datasets }
 }
 
-/// Reads the form. Data sets are several fields of one name.
-fn read(body: &[u8]) -> NewClient {
+/// Reads the form, with what was chosen or typed as the institution. Data sets are several fields of one name.
+fn read(body: &[u8]) -> (NewClient, String) {
     let mut new = NewClient::simple(Id::new(0), "");
-    let (mut datasets, mut some) = (Vec::new(), false);
+    let (mut datasets, mut some, mut institution) = (Vec::new(), false, String::new());
     for (name, value) in form_urlencoded::parse(body) {
         match name.as_ref() {
             "name" => new.name = value.into_owned(),
-            "institution" => new.institution = Id::new(value.parse().unwrap_or(0)),
+            "institution" => institution = value.into_owned(),
             "auth_method" if !value.is_empty() => new.auth_method = value.into_owned(),
             "pasted" => new.pasted = value.into_owned(),
             "limited" => some = value == "some",
@@ -181,29 +181,32 @@ fn read(body: &[u8]) -> NewClient {
         }
     }
     new.datasets = some.then_some(datasets);
-    new
+    (new, institution)
 }
 
 pub(super) async fn blank(State(identity): State<Identity>, allowed: Allowed, frame: Frame) -> Reply<Markup> {
     let reach = allowed.reach(Purpose::of("administration"))?;
     let new = NewClient::simple(Id::new(0), "");
-    Ok(frame.page("发放接入凭据", form(&identity, &reach, &new, None)))
+    Ok(frame.page("发放接入凭据", form(&identity, &reach, &new, "", None)))
 }
 
-fn form(identity: &Identity, reach: &Reach, given: &NewClient, problem: Option<&str>) -> Markup {
-    let institutions: Vec<(String, String)> =
-        within(identity, reach).iter().map(|card| (card.id.to_string(), card.name.clone())).collect();
+fn form(
+    identity: &Identity,
+    reach: &Reach,
+    given: &NewClient,
+    institution: &str,
+    problem: Option<&str>,
+) -> Markup {
     let methods: Vec<(String, String)> =
         METHODS.iter().map(|(code, name)| ((*code).to_owned(), (*name).to_owned())).collect();
-    let institution = given.institution.to_string();
     let chosen = |code: &str| given.datasets.as_ref().is_some_and(|all| all.iter().any(|one| one == code));
     html! {
         (page_head(WAY, "发放接入凭据", "", html! {}))
         @if let Some(problem) = problem { (notice(Tone::Bad, "凭据没有发放", problem)) }
         form method="post" action="/clients" {
             (card("客户端", html! { div.mk-form-grid {
-                (select_field(&Field { name: "institution", label: "机构", value: &institution, required: true,
-                    ..Field::default() }, &institutions))
+                (page::institution_field(&Field { name: "institution", label: "机构", value: institution, required: true,
+                    ..Field::default() }, &within(identity, reach)))
                 (field(&Field { name: "name", label: "名称", value: &given.name, required: true,
                     hint: "用途，如“HIS 数据上传”", ..Field::default() }))
                 (select_field(&Field { name: "auth_method", label: "认证方式", value: &given.auth_method,
@@ -246,8 +249,10 @@ pub(super) async fn create(
     RawForm(body): RawForm,
 ) -> Reply<Response> {
     let reach = allowed.reach(Purpose::of("administration"))?;
-    let given = read(&body);
-    let chosen = within(&identity, &reach).into_iter().find(|card| card.id == given.institution);
+    let (mut given, institution) = read(&body);
+    let within = within(&identity, &reach);
+    let chosen = page::institution_named(&institution, &within);
+    given.institution = chosen.map_or(Id::new(0), |card| card.id);
     let issued = match &chosen {
         Some(_) => identity.open_client(&given, reach.caller()).await,
         None => Err(Refusal::invalid("client.unknown_institution", "请选择您辖区内的一个机构。").into()),
@@ -258,7 +263,8 @@ pub(super) async fn create(
             Ok(frame.page("接入凭据", told_once(&issued, &name)).into_response())
         }
         Err(Error::Refused(refusal)) => {
-            let page = frame.page("发放接入凭据", form(&identity, &reach, &given, Some(&refusal.message)));
+            let page = frame
+                .page("发放接入凭据", form(&identity, &reach, &given, &institution, Some(&refusal.message)));
             Ok((web::failure::status(refusal.kind), page).into_response())
         }
         Err(error) => Err(error.into()),

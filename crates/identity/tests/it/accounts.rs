@@ -27,7 +27,7 @@ async fn a_new_doctor_must_choose_a_password_before_anything_else() {
     city.county_administrator().await;
     let mut administrator = city.browser();
     administrator.sign_in("county", PASSWORD).await;
-    let answer = administrator.post("/accounts", &form("liu", "township_doctor", "2")).await;
+    let answer = administrator.post("/accounts", &form("liu", "township_doctor", "12411500000000002X")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     let first = first_password(&answer.text);
 
@@ -71,16 +71,16 @@ async fn administrators_stay_within_their_county_and_below_their_level() {
         }
     }
     let cases = [
-        ("township_doctor", "2", StatusCode::OK),
-        ("hospital_engineer", "1", StatusCode::OK),
+        ("township_doctor", "明港卫生院（虚构）", StatusCode::OK),
+        ("hospital_engineer", "12411500000000001x", StatusCode::OK),
         ("county_administrator", "", StatusCode::OK),
-        ("township_doctor", "3", StatusCode::FORBIDDEN),
+        ("township_doctor", "12411500000000003X", StatusCode::UNPROCESSABLE_ENTITY),
         ("city_data_manager", "", StatusCode::FORBIDDEN),
         ("platform_operator", "", StatusCode::FORBIDDEN),
         ("auditor", "", StatusCode::FORBIDDEN),
         ("no_such_role", "", StatusCode::FORBIDDEN),
-        ("township_doctor", "999", StatusCode::FORBIDDEN),
-        ("township_doctor", "x", StatusCode::FORBIDDEN),
+        ("township_doctor", "999", StatusCode::UNPROCESSABLE_ENTITY),
+        ("township_doctor", "浉河医院（虚构）", StatusCode::UNPROCESSABLE_ENTITY),
         ("hospital_engineer", "", StatusCode::FORBIDDEN),
     ];
     for (n, (role, institution, expected)) in cases.into_iter().enumerate() {
@@ -89,7 +89,7 @@ async fn administrators_stay_within_their_county_and_below_their_level() {
         assert_eq!(answer.status, expected, "{role} at {institution}: {}", answer.text);
     }
     assert_eq!(
-        county.post("/accounts", &form("new0", "township_doctor", "2")).await.status,
+        county.post("/accounts", &form("new0", "township_doctor", "12411500000000002X")).await.status,
         StatusCode::CONFLICT,
         "the login is taken"
     );

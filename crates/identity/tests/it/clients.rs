@@ -63,13 +63,14 @@ async fn an_administrator_issues_and_closes_clients_of_the_own_county() {
     let foreign = city.identity.create_client(Id::new(3), "外县上传", &Caller::system("运维")).await.unwrap();
     let mut county = city.browser();
     county.sign_in("county", PASSWORD).await;
-    let told = county.post("/clients", &[("institution", "1"), ("name", "HIS 上传")]).await;
+    let told = county.post("/clients", &[("institution", "12411500000000001X"), ("name", "HIS 上传")]).await;
     assert_eq!(told.status, StatusCode::OK, "{}", told.text);
     let secret = told.text.split("mk-secret\">").nth(1).unwrap()[..64].to_owned();
     let list = county.get("/clients").await.text;
     assert!(list.contains("HIS 上传") && !list.contains(&secret), "told once");
     assert!(!list.contains(&foreign.client_id));
-    let refused = county.post("/clients", &[("institution", "3"), ("name", "HIS 上传")]).await;
+    let refused =
+        county.post("/clients", &[("institution", "12411500000000003X"), ("name", "HIS 上传")]).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     let theirs = city.identity.clients_of(Id::new(3)).await.unwrap()[0].id;
     let ours = city.identity.clients_of(Id::new(1)).await.unwrap()[0].id;

@@ -35,7 +35,7 @@ async fn an_account_belongs_to_one_registered_person() {
             ("name", name),
             ("staff_no", no),
             ("role", "township_doctor"),
-            ("institution", "2"),
+            ("institution", "12411500000000002X"),
         ]
     };
     assert_eq!(county.post("/accounts", &open("liu", "刘新人", "007")).await.status, StatusCode::OK);

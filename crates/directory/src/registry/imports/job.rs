@@ -74,7 +74,7 @@ pub(super) async fn apply(registries: &Registries, job: &Job) -> Result<()> {
         }
         let kept: Vec<Kept> =
             rows.iter().map(Kept::of).collect::<Result<_, _>>().db("read rows of an import")?;
-        let (drafts, lost) = drafts(registries, &work.register, &reach, &kept).await?;
+        let (drafts, lost) = drafts(registries, &work, &reach, &kept).await?;
         let act = Act { import: Some(work.id), ..Act::now(registries, &work.author, &reason) };
         let numbers: Vec<i32> = drafts.iter().map(|(number, _)| *number).collect();
         let drafts: Vec<Draft> = drafts.into_iter().map(|(_, draft)| draft).collect();
@@ -94,19 +94,36 @@ pub(super) async fn apply(registries: &Registries, job: &Job) -> Result<()> {
     finish(registries, job, &work, "applied").await
 }
 
+/// Codes of the institutions that an import brings along: its rows may name each other, in whatever order.
+async fn brought(registries: &Registries, work: &Work) -> Result<Vec<String>> {
+    if work.register.code() != "institution" {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar(
+        "select cells ->> 'code' from registry_import_row
+         where import_id = $1 and verdict in ('add', 'change') and outcome in ('', 'done') and cells ? 'code'",
+    )
+    .bind(work.id)
+    .fetch_all(registries.db.pool())
+    .await
+    .db("read the institutions of an import")
+}
+
 /// The drafts of kept rows, and the rows that no longer fit what is registered now.
 async fn drafts(
     registries: &Registries,
-    register: &Arc<Register>,
+    work: &Work,
     reach: &Reach,
     kept: &[Kept],
 ) -> Result<(Vec<(i32, Draft)>, Vec<(i32, String)>)> {
+    let register = &work.register;
     let guard = Guard::new(registries.db.keyring());
     let texts =
         kept.iter().map(|row| texts_of_row(register, &guard, &row.cells)).collect::<Result<Vec<_>>>()?;
     let slices: Vec<&[String]> = texts.iter().map(Vec::as_slice).collect();
     let staff = registries.staff_index(register, &slices).await?;
-    let examiner = registries.examiner(register, &staff);
+    let brought = brought(registries, work).await?;
+    let examiner = registries.examiner(register, &staff).beside(brought.iter().map(String::as_str));
     let ids: Vec<i64> = kept.iter().filter_map(|row| row.entry).collect();
     let entries: HashMap<i64, Entry> =
         registries.by_ids(&ids).await?.into_iter().map(|entry| (entry.id, entry)).collect();

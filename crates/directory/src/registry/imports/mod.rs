@@ -4,11 +4,12 @@
 mod job;
 pub mod pages;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use catalog::{Register, map_headings};
 use chrono::{DateTime, Utc};
+use contracts::Institutions;
 use kernel::{Caller, Reach, Refusal, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -176,7 +177,7 @@ impl Registries {
     ) -> Result<Vec<Checked>> {
         // A unit's own file need not repeat its code.
         if let (Some(at), Some(own)) = (register.field("institution"), caller.institution)
-            && let Some(card) = contracts::Institutions::by_id(self.directory.as_ref(), own)
+            && let Some(card) = self.directory.by_id(own)
         {
             for (_, texts) in rows.iter_mut().filter(|(_, texts)| texts[at].is_empty()) {
                 texts[at].clone_from(&card.code);
@@ -184,7 +185,10 @@ impl Registries {
         }
         let slices: Vec<&[String]> = rows.iter().map(|(_, texts)| texts.as_slice()).collect();
         let staff = self.staff_index(register, &slices).await?;
-        let examiner = self.examiner(register, &staff);
+        let code = register.field("code");
+        let examiner = self
+            .examiner(register, &staff)
+            .beside(code.iter().flat_map(|at| slices.iter().map(|texts| texts[*at].as_str())));
         let places: Vec<Option<(i32, i64, String)>> =
             rows.iter().map(|(_, texts)| examiner.place(reach, texts)).collect();
         let known = self.known(register, places.iter().flatten()).await?;
@@ -222,13 +226,44 @@ impl Registries {
                 None => texts,
             };
             let examined = examiner.examine(reach, &full, before)?;
-            row.message = examined.findings.iter().map(|f| f.message.as_str()).collect::<Vec<_>>().join("；");
+            row.message = examiner.sentence(&full, &examined.findings);
             if let Some(draft) = examined.draft {
                 self.judge(reach, &draft, before, &mut row);
             }
             all.push(row);
         }
+        if register.code() == "institution" {
+            self.refuse_below(&mut all);
+        }
         Ok(all)
+    }
+
+    /// Institutions under one that the file was to bring along and cannot: they are refused with it, and so are theirs.
+    fn refuse_below(&self, rows: &mut [Checked]) {
+        fn code(row: &Checked, field: &str) -> String {
+            let text = row.texts.get(field).and_then(Value::as_str).unwrap_or_default();
+            standards::width::fold(text.trim()).to_uppercase()
+        }
+        loop {
+            let brought: HashSet<String> =
+                rows.iter().filter(|r| r.verdict != "refused").map(|r| code(r, "code")).collect();
+            let lost: Vec<usize> = (0..rows.len())
+                .filter(|at| rows[*at].verdict != "refused")
+                .filter(|at| {
+                    let above = code(&rows[*at], "parent");
+                    !above.is_empty() && !brought.contains(&above) && self.directory.by_code(&above).is_none()
+                })
+                .collect();
+            if lost.is_empty() {
+                return;
+            }
+            for at in lost {
+                let row = &mut rows[at];
+                let why = format!("主管机构“{}”在本文件中，但那一行不能导入", code(row, "parent"));
+                row.message = if row.message.is_empty() { why } else { format!("{why}；{}", row.message) };
+                row.verdict = "refused";
+            }
+        }
     }
 
     fn judge(&self, reach: &Reach, draft: &Draft, before: Option<&Entry>, row: &mut Checked) {

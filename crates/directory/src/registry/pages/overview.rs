@@ -299,6 +299,9 @@ pub(super) async fn expiring(
     Ok(frame.page("到期提醒", body))
 }
 
+/// Institutions on one map from which it is crowded.
+const CROWDED: usize = 500;
+
 /// The chart of institutions by class: over the counties of a city where their shapes are known, else by longitude and
 /// latitude alone.
 fn located(
@@ -308,8 +311,9 @@ fn located(
 ) -> serde_json::Value {
     let geometry = web::asset_url(&format!("map-{}.json", city.prefix()));
     let drawn = city.tier() == Some(Tier::City) && !geometry.ends_with("/missing");
+    let crowded = groups.values().map(Vec::len).sum::<usize>() > CROWDED;
     let points = |place: &str| -> Vec<serde_json::Value> {
-        let one = |(name, data): (&String, &Vec<serde_json::Value>)| json!({ "type": "scatter", "name": name, "symbolSize": 9, "coordinateSystem": place, "data": data });
+        let one = |(name, data): (&String, &Vec<serde_json::Value>)| json!({ "type": "scatter", "name": name, "symbolSize": if crowded { 6 } else { 9 }, "coordinateSystem": place, "data": data });
         groups.iter().map(one).collect()
     };
     if !drawn {
@@ -345,7 +349,14 @@ pub(super) async fn map(
     let register = registries.register("institution")?.clone();
     let mut filter = super::super::read::Filter::of(&register, &here, registries.clock.local().date());
     filter.sort = String::new();
-    let entries = registries.page(&register, &reach, &filter, 5000, 0).await?;
+    let mut entries = registries.page(&register, &reach, &filter, 5000, 0).await?;
+    // A city's village rooms would hide everything else.
+    let all = entries.len();
+    let picked = |name: &str| here.get(name).is_some_and(|chosen| !chosen.is_empty());
+    if all > CROWDED && !picked("county") && !picked("sender_class") {
+        entries.retain(|e| e.text("sender_class") != "village");
+    }
+    let left_out = all - entries.len();
     let number = |e: &super::super::model::Entry, field: &str| {
         e.content.get(field).and_then(serde_json::Value::as_f64)
     };
@@ -381,15 +392,24 @@ pub(super) async fn map(
     let columns = [Column::text("机构"), Column::text("地址"), Column::text("坐标")];
     let rows: Vec<Row> = placed.iter().map(row).collect();
     let counties = counties(registries, &reach);
+    let classes: Vec<(String, String)> = tables
+        .get("sender_class")
+        .map(|t| t.codes.iter().map(|c| (c.code.to_string(), c.name.to_string())).collect())
+        .unwrap_or_default();
     let body = html! {
         (page_head(&[("注册管理", "/registry"), ("机构", "/institutions")], "机构地图", "按登记的经纬度标出；点击一个点打开机构。县界为示意图形，只作展示，不作划界依据。", html! {}))
-        section.mk-card { (ui::filter_form(&here, &[Choose::Choice { name: "county", label: "县（市、区）", options: &counties }])) }
+        section.mk-card { (ui::filter_form(&here, &[
+            Choose::Choice { name: "county", label: "县（市、区）", options: &counties },
+            Choose::Choice { name: "sender_class", label: "机构类别", options: &classes },
+        ])) }
+        @if left_out > 0 {
+            (ui::notice(Tone::Info, &format!("村卫生室 {left_out} 家没有标出"), "选择县（市、区）或机构类别“村卫生室”后标出。"))
+        }
         @if placed.is_empty() {
             (ui::empty("没有登记了坐标的机构", "在机构资料的“地址与联系”中填写经度和纬度，机构就会出现在地图上。", Some(("机构列表", "/institutions"))))
         } @else {
             (ui::chart(&Chart { id: "map", title: &format!("机构位置（{} 家）", placed.len()), option: &option,
                 table: table(&here, &columns, &rows), download: None, height: Height::Tall }))
-            (card("机构清单", table(&here, &columns, &rows)))
         }
         @if !missing.is_empty() {
             (card(&format!("没有坐标的机构（{} 家）", missing.len()), html! {
