@@ -55,7 +55,7 @@ pub fn control(label: &str, id: &str, hint: &str, control: &Markup) -> Markup {
     }
 }
 
-/// Institutions from which a form searches instead of listing them.
+/// So many institutions and more, and a form searches instead of listing them.
 const MANY: usize = 60;
 
 /// The field of a form that asks for an institution: a few are listed, many are looked up by name, initials or code.

@@ -18,8 +18,10 @@ const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(10);
 /// Registrations that an index without a trained model is taken to have at least. Names have not been counted yet, so
 /// that it must be as careful with 张伟 as a whole province has to be.
 const LEAST_RECORDS: u64 = 20_000_000;
-/// Registrations for which it would ask people as often as it does.
+/// Registrations for which it would ask people as often as it does, and from which probability: the queue's threshold of
+/// the model is for one that was trained.
 const ASKS_AS: f32 = 1_000_000.0;
+const ASKS_FROM: f64 = 0.45;
 
 /// A model with what it needs to decide.
 #[derive(Debug)]
@@ -64,7 +66,7 @@ impl Engine {
         }
         let mut engine = Self::new(0, model, frequencies, keyring)?;
         // As careful as a province where it links, but it asks as a city would: otherwise nobody is ever asked.
-        engine.review -= (LEAST_RECORDS as f32 / ASKS_AS).log2();
+        engine.review = bits(ASKS_FROM) - (LEAST_RECORDS as f32 / ASKS_AS).log2();
         Ok(engine)
     }
 

@@ -318,6 +318,8 @@ impl Examiner<'_> {
             if *pick == Some(Pick::Institution)
                 && !locates(register, &fields[position].name)
                 && !texts[position].is_empty()
+                // What stands there already does not hinder other changes.
+                && before.is_none_or(|e| e.text(&fields[position].name) != texts[position])
                 && let Some(wrong) = self.above(&texts, position)
             {
                 let message = format!("{}：{wrong}", fields[position].title);

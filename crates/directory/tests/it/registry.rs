@@ -497,6 +497,11 @@ async fn a_file_may_bring_institutions_with_those_above_them_in_any_order() {
         assert!(list.contains(name), "{name} is missing");
     }
     assert!(!list.contains("二乡卫生院") && !list.contains("自管医院"));
+    let linked: i64 = sqlx::query_scalar("select count(*) from institution where parent_id is not null")
+        .fetch_one(city.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(linked, 2, "wherever the row above stood");
     // Undone, whoever stands above whom.
     city.done(&format!("{to}/undo"), &[], &officer).await;
     settle(&city.jobs).await;

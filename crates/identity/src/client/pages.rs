@@ -255,7 +255,11 @@ pub(super) async fn create(
     given.institution = chosen.map_or(Id::new(0), |card| card.id);
     let issued = match &chosen {
         Some(_) => identity.open_client(&given, reach.caller()).await,
-        None => Err(Refusal::invalid("client.unknown_institution", "请选择您辖区内的一个机构。").into()),
+        None => Err(Refusal::invalid(
+            "client.unknown_institution",
+            "您的管辖范围内没有这个机构，或有几个机构同名。请从列出的机构中选择，或填写机构代码。",
+        )
+        .into()),
     };
     match issued {
         Ok(issued) => {

@@ -82,6 +82,10 @@ pub(super) fn field(code: &str) -> &str {
         "ethnicity" => "民族",
         "guardian" => "联系人姓名",
         "institution" => "登记机构",
+        // Of models before china-3.
+        "name_phone" => "姓名与电话",
+        "birth_surname_county" => "生日、姓与县区",
+        "phone_birth" => "电话与生日",
         other => other,
     }
 }

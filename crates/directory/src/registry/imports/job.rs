@@ -59,6 +59,7 @@ pub(super) async fn apply(registries: &Registries, job: &Job) -> Result<()> {
     let work = work(registries, job).await?;
     let reach = reach(&work.author)?;
     let reason = if work.reason.is_empty() { format!("导入 {}", work.id) } else { work.reason.clone() };
+    let brought = brought(registries, &work).await?;
     loop {
         let rows = sqlx::query(
             "select row_no, verdict, cells, entry_id, base_version from registry_import_row
@@ -74,7 +75,7 @@ pub(super) async fn apply(registries: &Registries, job: &Job) -> Result<()> {
         }
         let kept: Vec<Kept> =
             rows.iter().map(Kept::of).collect::<Result<_, _>>().db("read rows of an import")?;
-        let (drafts, lost) = drafts(registries, &work, &reach, &kept).await?;
+        let (drafts, lost) = drafts(registries, &work, &reach, &kept, &brought).await?;
         let act = Act { import: Some(work.id), ..Act::now(registries, &work.author, &reason) };
         let numbers: Vec<i32> = drafts.iter().map(|(number, _)| *number).collect();
         let drafts: Vec<Draft> = drafts.into_iter().map(|(_, draft)| draft).collect();
@@ -115,6 +116,7 @@ async fn drafts(
     work: &Work,
     reach: &Reach,
     kept: &[Kept],
+    brought: &[String],
 ) -> Result<(Vec<(i32, Draft)>, Vec<(i32, String)>)> {
     let register = &work.register;
     let guard = Guard::new(registries.db.keyring());
@@ -122,7 +124,6 @@ async fn drafts(
         kept.iter().map(|row| texts_of_row(register, &guard, &row.cells)).collect::<Result<Vec<_>>>()?;
     let slices: Vec<&[String]> = texts.iter().map(Vec::as_slice).collect();
     let staff = registries.staff_index(register, &slices).await?;
-    let brought = brought(registries, work).await?;
     let examiner = registries.examiner(register, &staff).beside(brought.iter().map(String::as_str));
     let ids: Vec<i64> = kept.iter().filter_map(|row| row.entry).collect();
     let entries: HashMap<i64, Entry> =
@@ -193,6 +194,21 @@ async fn count(tx: &mut Tx<'_>, import: i64, rows: usize) -> Result<()> {
     Ok(())
 }
 
+/// Links institutions of an import to those above them that came with a later row.
+async fn above(tx: &mut Tx<'_>, import: i64) -> Result<()> {
+    sqlx::query(
+        "update institution c set parent_id = p.id
+         from registry_import_row r join registry_entry d on d.id = r.entry_id
+         join institution p on p.code = d.content ->> 'parent'
+         where r.import_id = $1 and r.outcome = 'done' and c.id = d.institution_id and c.parent_id is null",
+    )
+    .bind(import)
+    .execute(&mut **tx)
+    .await
+    .db("link institutions to those above them")?;
+    Ok(())
+}
+
 async fn finish(registries: &Registries, job: &Job, work: &Work, state: &str) -> Result<()> {
     let now = registries.clock.now();
     registries
@@ -210,6 +226,9 @@ async fn finish(registries: &Registries, job: &Job, work: &Work, state: &str) ->
             .execute(&mut **tx)
             .await
             .db("finish an import")?;
+            if work.register.code() == "institution" {
+                above(tx, work.id).await?;
+            }
             job.finish_in(tx).await
         })
         .await?;
@@ -223,7 +242,7 @@ pub(super) async fn undo(registries: &Registries, job: &Job) -> Result<()> {
     let work = work(registries, job).await?;
     let reason = format!("撤销导入 {}", work.id);
     loop {
-        // Last rows first: what a later row built on goes before what it stood on.
+        // Last rows first, as they came.
         let rows = sqlx::query(
             "select row_no, verdict, cells, entry_id, base_version from registry_import_row
              where import_id = $1 and outcome = 'done' order by row_no desc limit $2",

@@ -244,24 +244,24 @@ impl Registries {
             let text = row.texts.get(field).and_then(Value::as_str).unwrap_or_default();
             standards::width::fold(text.trim()).to_uppercase()
         }
-        loop {
-            let brought: HashSet<String> =
-                rows.iter().filter(|r| r.verdict != "refused").map(|r| code(r, "code")).collect();
-            let lost: Vec<usize> = (0..rows.len())
-                .filter(|at| rows[*at].verdict != "refused")
-                .filter(|at| {
-                    let above = code(&rows[*at], "parent");
-                    !above.is_empty() && !brought.contains(&above) && self.directory.by_code(&above).is_none()
-                })
-                .collect();
-            if lost.is_empty() {
-                return;
+        let mut refused: HashSet<String> = HashSet::new();
+        let mut brought: HashSet<String> = HashSet::new();
+        let mut below: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            let (own, above) = (code(row, "code"), code(row, "parent"));
+            if row.verdict == "refused" { &mut refused } else { &mut brought }.insert(own);
+            if row.verdict != "refused" && !above.is_empty() && self.directory.by_code(&above).is_none() {
+                below.entry(above).or_default().push(at);
             }
-            for at in lost {
+        }
+        let mut gone: Vec<String> = refused.difference(&brought).cloned().collect();
+        while let Some(above) = gone.pop() {
+            for at in below.remove(&above).unwrap_or_default() {
                 let row = &mut rows[at];
-                let why = format!("主管机构“{}”在本文件中，但那一行不能导入", code(row, "parent"));
+                let why = format!("主管机构“{above}”在本文件中，但那一行不能导入");
                 row.message = if row.message.is_empty() { why } else { format!("{why}；{}", row.message) };
                 row.verdict = "refused";
+                gone.push(code(row, "code"));
             }
         }
     }

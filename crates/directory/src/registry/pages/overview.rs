@@ -299,8 +299,9 @@ pub(super) async fn expiring(
     Ok(frame.page("到期提醒", body))
 }
 
-/// Institutions on one map from which it is crowded.
+/// Institutions on one map from which it is crowded, and that are read for it at most: more than a city has.
 const CROWDED: usize = 500;
+const MAPPED: i64 = 20_000;
 
 /// The chart of institutions by class: over the counties of a city where their shapes are known, else by longitude and
 /// latitude alone.
@@ -349,14 +350,11 @@ pub(super) async fn map(
     let register = registries.register("institution")?.clone();
     let mut filter = super::super::read::Filter::of(&register, &here, registries.clock.local().date());
     filter.sort = String::new();
-    let mut entries = registries.page(&register, &reach, &filter, 5000, 0).await?;
+    let entries = registries.page(&register, &reach, &filter, MAPPED, 0).await?;
     // A city's village rooms would hide everything else.
-    let all = entries.len();
-    let picked = |name: &str| here.get(name).is_some_and(|chosen| !chosen.is_empty());
-    if all > CROWDED && !picked("county") && !picked("sender_class") {
-        entries.retain(|e| e.text("sender_class") != "village");
-    }
-    let left_out = all - entries.len();
+    let crowded =
+        entries.len() > CROWDED && here.get("county").is_none() && here.get("sender_class").is_none();
+    let mut left_out = 0;
     let number = |e: &super::super::model::Entry, field: &str| {
         e.content.get(field).and_then(serde_json::Value::as_f64)
     };
@@ -365,6 +363,7 @@ pub(super) async fn map(
     let (mut placed, mut missing) = (Vec::new(), Vec::new());
     for e in &entries {
         match (number(e, "longitude"), number(e, "latitude")) {
+            (Some(..), Some(..)) if crowded && e.text("sender_class") == "village" => left_out += 1,
             (Some(x), Some(y)) => {
                 let class = tables.display("sender_class", &e.text("sender_class")).to_owned();
                 groups.entry(class).or_default().push(json!({
@@ -400,10 +399,10 @@ pub(super) async fn map(
         (page_head(&[("注册管理", "/registry"), ("机构", "/institutions")], "机构地图", "按登记的经纬度标出；点击一个点打开机构。县界为示意图形，只作展示，不作划界依据。", html! {}))
         section.mk-card { (ui::filter_form(&here, &[
             Choose::Choice { name: "county", label: "县（市、区）", options: &counties },
-            Choose::Choice { name: "sender_class", label: "机构类别", options: &classes },
+            Choose::Choice { name: "sender_class", label: "上传类别", options: &classes },
         ])) }
         @if left_out > 0 {
-            (ui::notice(Tone::Info, &format!("村卫生室 {left_out} 家没有标出"), "选择县（市、区）或机构类别“村卫生室”后标出。"))
+            (ui::notice(Tone::Info, &format!("村卫生室 {left_out} 家没有标出"), "选择县（市、区）或上传类别“村卫生室”后标出。"))
         }
         @if placed.is_empty() {
             (ui::empty("没有登记了坐标的机构", "在机构资料的“地址与联系”中填写经度和纬度，机构就会出现在地图上。", Some(("机构列表", "/institutions"))))
